@@ -39,3 +39,18 @@ class Roi:
         right = min(max(self.x + self.width, 0.0), width)
         bottom = min(max(self.y + self.height, 0.0), height)
         return Roi(left, top, max(right - left, 0.0), max(bottom - top, 0.0))
+
+    def scaled(self, x: float, y: float) -> Roi:
+        """The region in an image that is `x` times as wide and `y` times as high."""
+        return Roi(self.x * x, self.y * y, self.width * x, self.height * y)
+
+    def inside(self, height: int, width: int) -> Roi:
+        """The region in whole pixels, moved into the sensor; one larger than it is cut.
+
+        Moving keeps a square crop square for a face at the border; whole pixels are what a
+        sensor_msgs/RegionOfInterest can say, so that offline and live boxes are the same.
+        """
+        w, h = min(round(self.width), width), min(round(self.height), height)
+        left = min(max(round(self.x), 0), width - w)
+        top = min(max(round(self.y), 0), height - h)
+        return Roi(float(left), float(top), float(w), float(h))

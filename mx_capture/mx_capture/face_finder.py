@@ -1,0 +1,75 @@
+"""Faces in RGB frames, and in accumulated events where RGB is dark or absent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from mx_capture.config import Config, setting
+from mx_capture.faces.detector import FaceDetector, FaceDetectorConfig
+from mx_capture.faces.events import FACE_IN_EVENTS, prepare_event_image
+from mx_capture.faces.tracker import FaceTracker, TrackedFace, TrackerConfig
+from mx_capture.stream import Frame
+
+
+@dataclass(frozen=True)
+class FaceFinderConfig(Config):
+    """When to look for faces in events instead of frames."""
+
+    dark: float = setting(
+        12.0,
+        "Mean grey level (0..255) below which a frame is too dark to look for faces in",
+        minimum=0.0,
+        maximum=255.0,
+        read_only=False,
+    )
+    frame_timeout_ms: int = setting(
+        500, "Without a usable frame for this long, faces are looked for in events", minimum=1
+    )
+
+
+class FaceFinder:
+    """Detection and tracking over both kinds of image; each kind has its own ids and boxes."""
+
+    def __init__(
+        self,
+        config: FaceFinderConfig,
+        detector: FaceDetectorConfig,
+        tracker: TrackerConfig,
+    ) -> None:
+        self.config = config
+        self.counters: Counter[str] = Counter()
+        self._frame_detector = FaceDetector(detector)
+        self._event_detector = FaceDetector(replace(detector, threshold=FACE_IN_EVENTS))
+        self._tracker = FaceTracker(tracker)
+        self._in_events = False
+        self._usable_frame_ns: int | None = None
+
+    def in_frame(self, frame: Frame) -> list[TrackedFace] | None:
+        """Faces in an RGB frame; None if it is too dark to tell."""
+        self.counters["frames"] += 1
+        if float(frame.image.mean()) < self.config.dark:
+            self.counters["dark_frames"] += 1
+            return None
+        self._usable_frame_ns = frame.stamp_ns
+        return self._track(frame, self._frame_detector, in_events=False)
+
+    def in_events(self, frame: Frame) -> list[TrackedFace] | None:
+        """Faces in an accumulated event image; None while RGB frames are good enough."""
+        if self._usable_frame_ns is not None:
+            age_ms = (frame.stamp_ns - self._usable_frame_ns) / 1e6
+            if age_ms < self.config.frame_timeout_ms:
+                return None
+        self.counters["event_images"] += 1
+        prepared = Frame(frame.stamp_ns, prepare_event_image(frame.image))
+        return self._track(prepared, self._event_detector, in_events=True)
+
+    def _track(self, frame: Frame, detector: FaceDetector, in_events: bool) -> list[TrackedFace]:
+        if in_events is not self._in_events:
+            # Another image, other pixels: what was tracked does not carry over.
+            self._tracker.forget()
+            self._in_events = in_events
+        height, width = frame.image.shape[:2]
+        faces = self._tracker.update(frame.stamp_ns, detector.detect(frame.image))
+        self.counters["faces"] += len(faces)
+        return [replace(face, roi=face.roi.inside(height, width)) for face in faces]

@@ -1,0 +1,81 @@
+"""What a component reports about itself: counts, rates, latencies and problems with remedies."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+OK, WARN, ERROR = 0, 1, 2
+_WINDOW = 2000
+
+
+@dataclass
+class Report:
+    """One look at a component; the levels are those of diagnostic_msgs/DiagnosticStatus."""
+
+    level: int
+    message: str
+    values: dict[str, str]
+
+
+@dataclass
+class Health:
+    """Counts and latencies of one component, summed up once a second.
+
+    A count whose name is in `losses` warns as soon as it rises; its value is the remedy.
+    """
+
+    losses: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.facts: dict[str, str] = {}
+        self._latencies: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._problems: dict[str, tuple[int, str]] = {}
+        self._reported: Counter[str] = Counter()
+        self._reported_at = self.now()
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a count."""
+        self.counters[name] += amount
+
+    def set_counts(self, counts: Mapping[str, int]) -> None:
+        """Take over the totals that a component of the core keeps itself."""
+        self.counters.update({name: value - self.counters[name] for name, value in counts.items()})
+
+    def latency(self, name: str, milliseconds: float) -> None:
+        """Add one latency; the last 2,000 make up the percentiles."""
+        self._latencies[name].append(milliseconds)
+
+    def problem(self, name: str, message: str, level: int = WARN) -> None:
+        """State a lasting problem with its remedy, until `solved`."""
+        self._problems[name] = (level, message)
+
+    def solved(self, name: str) -> None:
+        """Take back a problem."""
+        self._problems.pop(name, None)
+
+    def report(self) -> Report:
+        """Sum up since the last report. Rates are per second."""
+        now = self.now()
+        elapsed = max(now - self._reported_at, 1e-6)
+        values = dict(self.facts)
+        problems = list(self._problems.values())
+        for name, total in sorted(self.counters.items()):
+            risen = total - self._reported[name]
+            values[name] = str(total)
+            values[f"{name}_hz"] = f"{risen / elapsed:.1f}"
+            if risen and name in self.losses:
+                problems.append((WARN, f"{name} +{risen}: {self.losses[name]}"))
+        for name, samples in self._latencies.items():
+            if samples:
+                p50, p99 = np.percentile(samples, (50, 99))
+                values[f"{name}_ms_p50"], values[f"{name}_ms_p99"] = f"{p50:.2f}", f"{p99:.2f}"
+        self._reported, self._reported_at = self.counters.copy(), now
+        level = max((level for level, _ in problems), default=OK)
+        return Report(level, "; ".join(text for _, text in problems) or "ok", values)

@@ -1,0 +1,271 @@
+"""What every node of the suite shares: parameters from a `Config`, lifecycle, diagnostics, exit codes.
+
+A node is a shell: `load` reads parameters and models, `start` creates its topics, `stop` and
+`unload` undo them. With the parameter `autostart` it configures and activates itself, so that a
+plain launch file is enough; without, a lifecycle manager drives it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from mx_capture.config import Config
+from mx_capture.errors import MxError
+from mx_capture.health import Health
+
+C = TypeVar("C", bound=Config)
+
+EVENTS_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""As the event camera drivers publish; a reliable subscriber would never match them."""
+SENSOR_QOS = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""For subscribing to images: matches reliable and best-effort cameras alike."""
+RESULT_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+
+_INT64 = 2**63 - 1
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose parameters are the fields of its configurations."""
+
+    losses: typing.ClassVar[dict[str, str]] = {}
+
+    def __init__(self, name: str, *configs: type[Config]) -> None:
+        super().__init__(name)
+        self.failure: str | None = None
+        self.health = Health(losses=self.losses)
+        self._configs = configs
+        self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+        self._autostart = self.declare_parameter(
+            "autostart",
+            True,
+            ParameterDescriptor(
+                description="Configure and activate at start, without a lifecycle manager",
+                read_only=True,
+            ),
+        ).value
+        for config in configs:
+            _declare(self, config)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    # What a node implements.
+    def load(self) -> None:
+        """Read and check the configuration; load models. Raises MxError."""
+
+    def start(self) -> None:
+        """Create publishers, subscriptions, timers and devices. Raises MxError."""
+
+    def stop(self) -> None:
+        """Close devices; topics created with the methods below go by themselves."""
+
+    def unload(self) -> None:
+        """Free what `load` took."""
+
+    def update(self) -> None:
+        """Take up a changed parameter while running."""
+
+    def observe(self) -> None:
+        """Copy the core's counters into `health`, once a second."""
+
+    # What a node uses.
+    def config(self, cls: type[C]) -> C:
+        """The current parameters as a validated configuration."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: self.get_parameter(name).value for name in names})
+
+    def publish_to(self, message_type: Any, topic: str, qos: QoSProfile = RESULT_QOS) -> Any:
+        """A publisher that lives while the node is active."""
+        publisher = self.create_publisher(
+            message_type,
+            topic,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._entities.append((self.destroy_publisher, publisher))
+        return publisher
+
+    def subscribe_to(
+        self,
+        message_type: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile = RESULT_QOS,
+        **options: Any,
+    ) -> Any:
+        """A subscription that lives while the node is active."""
+        subscription = self.create_subscription(
+            message_type,
+            topic,
+            callback,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            **options,
+        )
+        self._entities.append((self.destroy_subscription, subscription))
+        return subscription
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> Any:
+        """A timer that lives while the node is active."""
+        timer = self.create_timer(seconds, callback)
+        self._entities.append((self.destroy_timer, timer))
+        return timer
+
+    def release_at_stop(self, destroy: Callable[[Any], Any], *entities: Any) -> None:
+        """Have entities that others created destroyed when the node is deactivated."""
+        self._entities += [(destroy, entity) for entity in entities]
+
+    def now_ns(self) -> int:
+        """ROS time in nanoseconds."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def warn(self, text: str) -> None:
+        """Log a warning, at most one every five seconds."""
+        self.get_logger().warning(text, throttle_duration_sec=5.0)
+
+    # Lifecycle.
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._attempt(self.load)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._attempt(self.start) is not TransitionCallbackReturn.SUCCESS:
+            self._destroy_entities()
+            return TransitionCallbackReturn.FAILURE
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        self._destroy_entities()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.unload()
+        return TransitionCallbackReturn.SUCCESS
+
+    def autostart(self) -> bool:
+        """Configure and activate if the parameter says so; False if that failed."""
+        if not self._autostart:
+            return True
+        done = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == done and self.trigger_activate() == done
+
+    def close(self) -> None:
+        """Stop whatever is running, for the end of the process."""
+        if self._state_machine.current_state[1] == "active":
+            self.stop()
+        self._destroy_entities()
+
+    def _attempt(self, step: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            step()
+        except MxError as error:
+            self.failure = str(error)
+            self.get_logger().error(self.failure)
+            self.health.problem("start", self.failure, level=2)
+            return TransitionCallbackReturn.FAILURE
+        self.health.solved("start")
+        return TransitionCallbackReturn.SUCCESS
+
+    def _destroy_entities(self) -> None:
+        while self._entities:
+            destroy, entity = self._entities.pop()
+            destroy(entity)
+
+    def _check_parameters(self, changed: Sequence[Parameter]) -> SetParametersResult:
+        values = {parameter.name: parameter.value for parameter in changed}
+        try:
+            for cls in self._configs:
+                names = [field.name for field in dataclasses.fields(cls)]
+                current = {name: self.get_parameter(name).value for name in names}
+                cls(**{name: values.get(name, value) for name, value in current.items()})
+        except MxError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self.executor is not None and self._state_machine.current_state[1] != "unconfigured":
+            # The new values are in place only after this callback.
+            self.executor.create_task(self.update)
+        return SetParametersResult(successful=True)
+
+    def _publish_diagnostics(self) -> None:
+        self.observe()
+        self.health.facts["state"] = self._state_machine.current_state[1]
+        report = self.health.report()
+        status = DiagnosticStatus(
+            level=bytes([report.level]),
+            name=self.get_fully_qualified_name(),
+            message=report.message,
+            hardware_id=self.get_name(),
+            values=[KeyValue(key=key, value=value) for key, value in report.values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _declare(node: LifecycleNode, cls: type[Config]) -> None:
+    types = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        limits = field.metadata["minimum"], field.metadata["maximum"]
+        choices = field.metadata["choices"]
+        descriptor = ParameterDescriptor(
+            description=field.metadata["description"],
+            read_only=field.metadata["read_only"],
+            additional_constraints=f"One of {', '.join(choices)}" if choices else "",
+        )
+        if limits != (None, None) and types[field.name] is int:
+            low, high = (-_INT64 if limits[0] is None else limits[0]), limits[1]
+            high = _INT64 if high is None else high
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        if limits != (None, None) and types[field.name] is float:
+            low, high = (-1e308 if limits[0] is None else limits[0]), limits[1]
+            high = 1e308 if high is None else high
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(low), to_value=float(high))
+            ]
+        node.declare_parameter(field.name, field.default, descriptor)
+
+
+def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
+    """The body of every executable: spin until a signal; exit 1 with one line if it cannot start."""
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = node_class()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if not node.autostart():
+            sys.exit(1)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except rclpy.exceptions.InvalidParameterValueException as error:
+        print(f"mx: {error}", file=sys.stderr)
+        sys.exit(1)
+    except rclpy.exceptions.InvalidParameterTypeException as error:
+        print(f"mx: {error}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()

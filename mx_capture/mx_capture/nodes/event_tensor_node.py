@@ -1,0 +1,119 @@
+"""Event packets and face boxes in; event tensors, face crops and an event image out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from event_camera_msgs.msg import EventPacket
+from message_filters import Subscriber, TimeSynchronizer
+from sensor_msgs.msg import Image
+
+from mx_capture.conversions import (
+    image_to_message,
+    message_to_frame,
+    message_to_packet,
+    message_to_rois,
+    tensor_to_message,
+    time_to_ns,
+)
+from mx_capture.errors import MxError
+from mx_capture.event_tensor import TensorConfig
+from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, SENSOR_QOS, ManagedNode, run
+from mx_capture.registration import RegistrationConfig, load_registration
+from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
+from mx_msgs import msg as mx
+
+_EVENT_IMAGE_PERIOD_S = 0.05
+
+
+class EventTensorNode(ManagedNode):
+    """Cuts the event stream on the hop grid and between RGB frames, for every face."""
+
+    losses = {
+        "lost_packets": "the event camera node or the transport dropped packets; lower the event rate",
+        "bad_packets": "the driver sends what its encoding does not allow; see the log",
+        "discontinuities": "the event stream has gaps or steps in time; check camera and clock",
+    }
+
+    def __init__(self) -> None:
+        super().__init__("event_tensor_node", TensorConfig, TensorizerConfig, RegistrationConfig)
+
+    def load(self) -> None:
+        registration = load_registration(self.config(RegistrationConfig))
+        self.tensorizer = Tensorizer(
+            self.config(TensorConfig), self.config(TensorizerConfig), registration
+        )
+
+    def start(self) -> None:
+        self._pairs: deque[tuple[Image, mx.Faces]] = deque()
+        self._event_frame = "event_camera"
+        self.event_tensors = self.publish_to(mx.EventTensor, "event_tensors")
+        self.frame_tensors = self.publish_to(mx.EventTensor, "frame_tensors")
+        self.face_crops = self.publish_to(Image, "face_crops")
+        self.event_image = self.publish_to(Image, "event_image")
+        self.subscribe_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
+        images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
+        faces = Subscriber(self, mx.Faces, "faces", qos_profile=RESULT_QOS)
+        self.release_at_stop(self.destroy_subscription, images.sub, faces.sub)
+        self._synchronizer = TimeSynchronizer([images, faces], 30)
+        # Only enqueue: this runs inside the filter's lock. The callbacks after it run outside.
+        self._synchronizer.registerCallback(lambda *pair: self._pairs.append(pair))
+        images.registerCallback(lambda _: self.on_pairs())
+        faces.registerCallback(self.on_faces)
+        self.every(_EVENT_IMAGE_PERIOD_S, self.publish_event_image)
+
+    def on_events(self, message: EventPacket) -> None:
+        self._event_frame = message.header.frame_id
+        try:
+            tensors = self.tensorizer.add_packet(message_to_packet(message))
+        except MxError as error:
+            self.health.count("bad_packets")
+            self.warn(str(error))
+            return
+        self.publish(tensors, self.event_tensors, "event_to_tensor")
+        self.publish_frame_tensors()
+
+    def on_faces(self, message: mx.Faces) -> None:
+        in_events = message.header.frame_id == self._event_frame
+        stamp_ns = time_to_ns(message.header.stamp)
+        self.tensorizer.add_faces(stamp_ns, message_to_rois(message), in_events)
+        self.on_pairs()
+
+    def on_pairs(self) -> None:
+        while self._pairs:
+            image, faces = self._pairs.popleft()
+            crops = self.tensorizer.add_frame(message_to_frame(image), message_to_rois(faces))
+            for crop in crops:
+                frame_id = f"face_{crop.face_id}"
+                self.face_crops.publish(image_to_message(crop.image, crop.stamp_ns, frame_id))
+        self.publish_frame_tensors()
+
+    def publish_frame_tensors(self) -> None:
+        self.publish(self.tensorizer.frame_tensors(), self.frame_tensors, "event_to_frame_tensor")
+
+    def publish(self, tensors: Iterable[StampedTensor], publisher, latency: str) -> None:  # type: ignore[no-untyped-def]
+        for stamped in tensors:
+            message = tensor_to_message(
+                stamped.tensor, stamped.start_ns, stamped.end_ns, self._event_frame
+            )
+            publisher.publish(message)
+            self.health.count(publisher.topic_name.rpartition("/")[2])
+            self.health.latency(latency, (self.now_ns() - stamped.end_ns) / 1e6)
+
+    def publish_event_image(self) -> None:
+        if self.event_image.get_subscription_count() == 0:
+            return
+        frame = self.tensorizer.event_image()
+        if frame is not None:
+            self.event_image.publish(
+                image_to_message(frame.image, frame.stamp_ns, self._event_frame)
+            )
+
+    def observe(self) -> None:
+        if hasattr(self, "tensorizer"):
+            self.health.set_counts(self.tensorizer.totals())
+
+
+def main() -> None:
+    run(EventTensorNode)

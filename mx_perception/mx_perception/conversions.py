@@ -1,0 +1,52 @@
+"""Messages of the results: the only place of this package that fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from hri_msgs.msg import FacialActionUnits
+from mx_capture.conversions import ns_to_time
+
+from mx_msgs import msg as mx
+from mx_perception.spotter import MicroExpression
+
+
+def action_units_to_message(
+    stamp: Time, face_id: str, au: Sequence[int], score: np.ndarray, frame_id: str
+) -> mx.ActionUnits:
+    """Scores (0..1) of the Action Units `au` (FACS numbers) of one face."""
+    message = mx.ActionUnits(face_id=face_id, au=list(au), score=score.tolist())
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
+    return message
+
+
+def facs_to_message(
+    stamp: Time, au: Sequence[int], score: np.ndarray, frame_id: str
+) -> FacialActionUnits:
+    """REP-155: index is the FACS number; what is not estimated has confidence 0."""
+    message = FacialActionUnits()
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
+    for number, value in zip(au, score, strict=True):
+        message.intensity[number] = float(value)
+        message.confidence[number] = 1.0
+    return message
+
+
+def micro_expression_to_message(expression: MicroExpression, frame_id: str) -> mx.MicroExpression:
+    """One phase of a micro-expression; times that are not known yet are zero."""
+    message = mx.MicroExpression(
+        face_id=expression.face_id,
+        au=expression.au,
+        phase=expression.phase,
+        onset=ns_to_time(expression.onset_ns),
+        apex=ns_to_time(expression.apex_ns),
+        offset=ns_to_time(expression.offset_ns),
+        score=expression.score,
+    )
+    message.header.stamp = ns_to_time(expression.stamp_ns)
+    message.header.frame_id = frame_id
+    return message

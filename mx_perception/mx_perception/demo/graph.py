@@ -1,0 +1,172 @@
+"""Starts the launch file of a demo, waits until everything listens, and reads the nodes' counts."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mx_capture.errors import MxError
+from mx_capture.files import open_source
+from mx_capture.ros_launch import launch_command
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
+from rich.console import Console
+
+from mx_perception.demo.summary import Counts, Inputs
+from mx_perception.nodes.monitor_node import MonitorNode
+
+_PERCEPTION = [
+    "face_detector_node",
+    "event_tensor_node",
+    "au_classifier_node",
+    "reconstruction_node",
+]
+_RECORDED = {
+    "event_camera/events": "published_events",
+    "rgb/image_raw": "published_image_raw",
+    "rgb/camera_info": "published_camera_info",
+    "labels": "published_labels",
+}
+
+
+class DemoGraph:
+    """The processes of one demo run."""
+
+    def __init__(self, out: Path, *, events: str | None, rgb: str | None, console: Console) -> None:
+        self.out, self.console = out, console
+        self._process: subprocess.Popen[bytes] | None = None
+        if events is None and rgb is None:
+            with console.status("rendering the simulated person (once; later runs use the cache)"):
+                simulated_session(SimulationConfig(), progress=None)
+            self.inputs = Inputs(events=True, rgb=True, simulated=True)
+            self.cameras = ["simulator_node"]
+            self._command = launch_command("demo.launch.xml", self._arguments({}))
+            return
+        sources = {
+            name: open_source(path) for name, path in (("events", events), ("rgb", rgb)) if path
+        }
+        for name, source in sources.items():
+            size = source.event_size if name == "events" else source.frame_size
+            if size is None:
+                raise MxError(f"--{name} {source.name} holds no {name}; give a file that does")
+        frames = rgb is not None or (
+            "events" in sources and sources["events"].frame_size is not None
+        )
+        self.inputs = Inputs(events="events" in sources, rgb=frames, simulated=False)
+        self.cameras = [
+            node
+            for name, node in (("events", "event_camera_node"), ("rgb", "rgb_camera_node"))
+            if name in sources
+        ]
+        files = {
+            name: str(Path(path).resolve())
+            for name, path in (("events", events), ("rgb", rgb))
+            if path
+        }
+        self._command = launch_command("files.launch.xml", self._arguments(files))
+
+    def start(self, monitor: MonitorNode) -> None:
+        """Start all processes; the cameras start last, when everybody listens to them."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._log = (self.out / "nodes.log").open("wb")
+        self._process = subprocess.Popen(
+            self._command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        with self.console.status("starting the nodes"):
+            self._wait(
+                lambda: monitor.active([*_PERCEPTION, "recorder_node"]), 120, "the nodes to start"
+            )
+            for camera in self.cameras:
+                monitor.change_state(camera, "configure")
+            self._wait(lambda: self._all_listen(monitor), 60, "the cameras to be listened to")
+        for camera in self.cameras:
+            monitor.change_state(camera, "activate")
+
+    def check(self) -> None:
+        """Raise if the graph has ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            lines = (self.out / "nodes.log").read_text(errors="replace").strip().splitlines()
+            reason = next((line for line in lines if "ERROR" in line or "mx:" in line), "")
+            raise MxError(f"the graph ended early (see {self.out}/nodes.log) {reason}")
+
+    def drain(self, monitor: MonitorNode) -> None:
+        """Stop the cameras and let everything under way arrive."""
+        for camera in self.cameras:
+            monitor.change_state(camera, "deactivate")
+        time.sleep(2.5)
+
+    def stop(self) -> None:
+        """End all processes; the recorder closes its recording."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._log.close()
+
+    def counts(
+        self, monitor: MonitorNode, duration_s: float, recorded: Mapping[str, int]
+    ) -> Counts:
+        """What the nodes say of themselves, beside what is in the recording."""
+
+        def total(node: str, key: str) -> int:
+            return int(monitor.number(node, key) or 0)
+
+        published = {
+            topic: sum(total(camera, key) for camera in self.cameras)
+            for topic, key in _RECORDED.items()
+        }
+        heard, tensors = monitor.heard, "event_tensor_node"
+        return Counts(
+            duration_s=round(duration_s, 3),
+            event_packets=total(tensors, "packets"),
+            events=total(tensors, "events"),
+            rgb_frames=published["rgb/image_raw"],
+            faces=sum(len(boxes) for _, _, boxes in heard.faces),
+            event_tensors=heard.event_tensors,
+            au_messages=len(heard.scores),
+            reconstructions=len(heard.reconstructions),
+            lost_packets=published["event_camera/events"] - total(tensors, "packets"),
+            dropped_events=total(tensors, "dropped_events"),
+            labels=len(heard.labels),
+            micro_expressions=len(heard.micro_expressions),
+            published=published,
+            recording_messages={topic: recorded.get(f"/{topic}", 0) for topic in _RECORDED},
+            latency_ms={
+                "event_to_tensor": self._latency(monitor, tensors, "event_to_tensor"),
+                "event_to_au": self._latency(monitor, "au_classifier_node", "event_to_au"),
+            },
+        )
+
+    def _latency(self, monitor: MonitorNode, node: str, name: str) -> dict[str, float | None]:
+        return {p: monitor.number(node, f"{name}_ms_{p}") for p in ("p50", "p99")}
+
+    def _all_listen(self, monitor: MonitorNode) -> bool:
+        return (
+            all(
+                (monitor.number(camera, f"{topic}_subscribers") or 0)
+                >= monitor.subscribers(topic)
+                > 0
+                for camera in self.cameras
+                for topic in _RECORDED
+                if monitor.value(camera, f"{topic}_subscribers") is not None
+            )
+            and monitor.active([])
+            and all(monitor.value(camera, "state") == "inactive" for camera in self.cameras)
+        )
+
+    def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            self.check()
+            if time.monotonic() > until:
+                raise MxError(f"gave up waiting for {what}; see {self.out}/nodes.log")
+            time.sleep(0.1)
+
+    def _arguments(self, files: Mapping[str, str]) -> dict[str, str]:
+        recording = str((self.out / "recording").resolve())
+        return {"autostart_cameras": "false", "record": "true", "out": recording, **files}

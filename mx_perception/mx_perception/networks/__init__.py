@@ -1,0 +1,1 @@
+"""The networks, in torch: for training and export. The running graph needs none of this."""

@@ -1,0 +1,130 @@
+"""Listens to the whole graph and keeps what the demo shows and sums up."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from mx_capture.conversions import (
+    message_to_frame,
+    message_to_label,
+    message_to_rois,
+    time_to_ns,
+)
+from mx_capture.node_setup import RESULT_QOS
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from mx_msgs import msg as mx
+from mx_perception.demo.heard import Heard
+
+
+class MonitorNode(Node):
+    """A plain subscriber of every result topic, as any other stack would be."""
+
+    def __init__(self) -> None:
+        super().__init__("monitor_node")
+        self.heard = Heard()
+        for message_type, topic, callback in (
+            (mx.Faces, "faces", self._on_faces),
+            (mx.ActionUnits, "action_units", self._on_scores),
+            (mx.MicroExpression, "micro_expressions", self._on_micro_expression),
+            (mx.Label, "labels", self._on_label),
+            (Image, "reconstruction", self._on_reconstruction),
+            (DiagnosticArray, "/diagnostics", self._on_diagnostics),
+        ):
+            self.create_subscription(message_type, topic, callback, RESULT_QOS)
+        # The bytes are not wanted here: only that the tensor came.
+        self.create_subscription(
+            mx.EventTensor, "event_tensors", self._on_tensor, RESULT_QOS, raw=True
+        )
+
+    def active(self, names: list[str]) -> bool:
+        """True when every node of these names says that it is active."""
+        return all(self.value(name, "state") == "active" for name in names)
+
+    def value(self, node: str, key: str) -> str | None:
+        """The latest diagnostic value of a node."""
+        return self.heard.diagnostics.get(node, {}).get(key)
+
+    def number(self, node: str, key: str) -> float | None:
+        """The same as a number; None as long as it was not heard."""
+        value = self.value(node, key)
+        return None if value is None else float(value)
+
+    def subscribers(self, topic: str) -> int:
+        """How many subscriptions of a topic the graph has."""
+        return self.count_subscribers(self.resolve_topic_name(topic))
+
+    def change_state(self, node: str, transition: str) -> None:
+        """Ask a lifecycle node for a transition: "activate", "deactivate"."""
+        client = self.create_client(ChangeState, f"{node}/change_state")
+        client.wait_for_service(5.0)
+        identity = {
+            "configure": Transition.TRANSITION_CONFIGURE,
+            "activate": Transition.TRANSITION_ACTIVATE,
+            "deactivate": Transition.TRANSITION_DEACTIVATE,
+        }[transition]
+        client.call_async(ChangeState.Request(transition=Transition(id=identity)))
+
+    def _on_tensor(self, _: bytes) -> None:
+        self.heard.event_tensors += 1
+
+    def _on_faces(self, message: mx.Faces) -> None:
+        header = message.header
+        self.heard.faces.append(
+            (time_to_ns(header.stamp), header.frame_id, message_to_rois(message))
+        )
+
+    def _on_scores(self, message: mx.ActionUnits) -> None:
+        self.heard.au = tuple(message.au)
+        score = np.asarray(message.score, np.float32)
+        self.heard.scores.append((time_to_ns(message.header.stamp), message.face_id, score))
+
+    def _on_micro_expression(self, message: mx.MicroExpression) -> None:
+        stamp_ns = time_to_ns(message.header.stamp)
+        self.heard.micro_expressions.append((stamp_ns, message.au, message.phase))
+
+    def _on_label(self, message: mx.Label) -> None:
+        self.heard.labels.append(message_to_label(message))
+
+    def _on_reconstruction(self, message: Image) -> None:
+        frame = message_to_frame(message)
+        self.heard.reconstructions.append((frame.stamp_ns, frame.image.copy()))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            name = status.name.rpartition("/")[2]
+            self.heard.diagnostics[name] = {item.key: item.value for item in status.values}
+            if status.level != b"\x00":
+                self.heard.problems[name][status.message] += 1
+
+
+class Monitor:
+    """The monitor node spinning in a thread, for programs that are not nodes themselves."""
+
+    def __enter__(self) -> MonitorNode:
+        rclpy.init(args=[])
+        self._node = MonitorNode()
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        return self._node
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass

@@ -1,0 +1,105 @@
+"""Face frames reconstructed from the events since the last RGB frame.
+
+`frame_tensors` (events between two frames) and `face_crops` (the face in the later frame) are
+paired per face by message_filters; the crop of the pair before is the key frame.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from message_filters import SimpleFilter, TimeSynchronizer
+from mx_capture.config import Config, setting
+from mx_capture.conversions import (
+    image_to_message,
+    message_to_frame,
+    message_to_histogram,
+    time_to_ns,
+)
+from mx_capture.node_setup import ManagedNode, run
+from sensor_msgs.msg import Image
+
+from mx_msgs import msg as mx
+from mx_perception.data import DEFAULT_RECONSTRUCTION_MODEL
+from mx_perception.reconstruction import Reconstructor
+
+
+@dataclass(frozen=True)
+class ReconstructionConfig(Config):
+    """Settings of the reconstruction."""
+
+    model: str = setting("", "Folder of a trained reconstruction model; empty: the default weights")
+    threads: int = setting(1, "Threads of the network", minimum=1, maximum=64)
+
+
+class FaceStreams:
+    """Tensors and crops of one face, paired by equal stamps."""
+
+    def __init__(self) -> None:
+        self.tensors, self.crops = SimpleFilter(), SimpleFilter()
+        self.key: Image | None = None
+        self.pairs: deque[tuple[mx.EventTensor, Image]] = deque()
+        self._synchronizer = TimeSynchronizer([self.tensors, self.crops], 30)
+        # Only enqueue: this runs inside the filter's lock.
+        self._synchronizer.registerCallback(lambda *pair: self.pairs.append(pair))
+
+
+class ReconstructionNode(ManagedNode):
+    """The frame at the end of every frame tensor, from its key frame and its events."""
+
+    losses = {"refused_tensors": "the model takes another crop; see the log"}
+
+    def __init__(self) -> None:
+        super().__init__("reconstruction_node", ReconstructionConfig)
+
+    def load(self) -> None:
+        config = self.config(ReconstructionConfig)
+        self.model = Reconstructor(config.model or DEFAULT_RECONSTRUCTION_MODEL, config.threads)
+        self.health.facts["model"] = self.model.name
+
+    def start(self) -> None:
+        self._faces: dict[str, FaceStreams] = {}
+        self.reconstruction = self.publish_to(Image, "reconstruction")
+        self.subscribe_to(mx.EventTensor, "frame_tensors", self.on_tensor)
+        self.subscribe_to(Image, "face_crops", self.on_crop)
+
+    def on_tensor(self, message: mx.EventTensor) -> None:
+        face = self._faces.setdefault(message.face_id, FaceStreams())
+        face.tensors.signalMessage(message)
+        self.reconstruct(face)
+
+    def on_crop(self, message: Image) -> None:
+        face = self._faces.setdefault(message.header.frame_id.removeprefix("face_"), FaceStreams())
+        face.crops.signalMessage(message)
+        self.reconstruct(face)
+
+    def reconstruct(self, face: FaceStreams) -> None:
+        while face.pairs:
+            tensor, crop = face.pairs.popleft()
+            key, face.key = face.key, crop
+            if key is None or key.header.stamp != tensor.window_start:
+                self.health.count("without_key_frame")
+                continue
+            self.health.count("paired")
+            self.publish(tensor, key)
+
+    def publish(self, tensor: mx.EventTensor, key: Image) -> None:
+        began = time.perf_counter()
+        histogram = message_to_histogram(tensor)
+        if histogram.shape != self.model.input_shape:
+            self.health.count("refused_tensors")
+            self.warn(
+                f"tensor of shape {histogram.shape}; the model takes {self.model.input_shape}"
+            )
+            return
+        frame, _ = self.model.reconstruct(histogram, message_to_frame(key).image)
+        stamp_ns = time_to_ns(tensor.header.stamp)
+        self.reconstruction.publish(image_to_message(frame, stamp_ns, key.header.frame_id))
+        self.health.count("reconstructions")
+        self.health.latency("step", (time.perf_counter() - began) * 1e3)
+
+
+def main() -> None:
+    run(ReconstructionNode)

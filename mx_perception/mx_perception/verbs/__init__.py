@@ -1,0 +1,1 @@
+"""Verbs of `./mx` that belong to perception."""
