@@ -1,0 +1,19 @@
+from setuptools import setup
+
+NAME = "message_filters"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    packages=[NAME],
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    maintainer="The mx maintainers",
+    maintainer_email="maintainers@example.org",
+    description="Filters and time synchronisers for messages, where ROS does not bring its own",
+    license="Apache-2.0",
+)
