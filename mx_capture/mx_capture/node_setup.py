@@ -1,4 +1,4 @@
-"""What every node of the suite shares: parameters from a `Config`, lifecycle, diagnostics, exit codes.
+"""What every node shares: parameters from a `Config`, lifecycle, diagnostics, exit codes.
 
 A node is a shell: `load` reads parameters and models, `start` creates its topics, `stop` and
 `unload` undo them. With the parameter `autostart` it configures and activates itself, so that a
@@ -246,7 +246,7 @@ def _declare(node: LifecycleNode, cls: type[Config]) -> None:
 
 
 def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
-    """The body of every executable: spin until a signal; exit 1 with one line if it cannot start."""
+    """The body of every executable: spin until a signal; exit 1 if it cannot start."""
     rclpy.init(args=arguments)
     node = None
     try:

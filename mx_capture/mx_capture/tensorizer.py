@@ -1,4 +1,4 @@
-"""From packets, faces and frames to stamped tensors: what event_tensor_node and offline runs share."""
+"""From packets, faces and frames to stamped tensors: shared by live and offline runs."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import ClassVar
 
 from event_camera_msgs.msg import EventPacket
 from message_filters import Subscriber, TimeSynchronizer
@@ -30,8 +31,8 @@ _EVENT_IMAGE_PERIOD_S = 0.05
 class EventTensorNode(ManagedNode):
     """Cuts the event stream on the hop grid and between RGB frames, for every face."""
 
-    losses = {
-        "lost_packets": "the event camera node or the transport dropped packets; lower the event rate",
+    losses: ClassVar = {
+        "lost_packets": "packets were dropped on the way here; lower the event rate",
         "bad_packets": "the driver sends what its encoding does not allow; see the log",
         "discontinuities": "the event stream has gaps or steps in time; check camera and clock",
     }

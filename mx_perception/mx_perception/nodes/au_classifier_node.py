@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class AuClassifierConfig(Config):
 class AuClassifierNode(ManagedNode):
     """One step of the spiking network for every event tensor."""
 
-    losses = {
+    losses: ClassVar = {
         "missed_tensors": "the classifier cannot keep up; free a core or raise hop_us",
         "refused_tensors": "set the crop and hop of event_tensor_node to those of the model",
     }

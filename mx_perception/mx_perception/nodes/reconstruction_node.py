@@ -6,6 +6,7 @@ paired per face by message_filters; the crop of the pair before is the key frame
 
 from __future__ import annotations
 
+from typing import ClassVar
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class FaceStreams:
 class ReconstructionNode(ManagedNode):
     """The frame at the end of every frame tensor, from its key frame and its events."""
 
-    losses = {"refused_tensors": "the model takes another crop; see the log"}
+    losses: ClassVar = {"refused_tensors": "the model takes another crop; see the log"}
 
     def __init__(self) -> None:
         super().__init__("reconstruction_node", ReconstructionConfig)

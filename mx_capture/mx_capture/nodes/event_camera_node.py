@@ -1,0 +1,47 @@
+"""An event camera: simulated, or played from a file (with its frames, if the file has them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
+from mx_capture.files import open_source
+from mx_capture.node_setup import run
+from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.stream import Frame, Label, Packet, Source
+
+
+@dataclass(frozen=True)
+class EventCameraConfig(Config):
+    """Where the events come from."""
+
+    backend: str = setting("simulator", "Kind of camera", choices=("simulator", "file"))
+    path: str = setting("", "Recording to play (backend file)")
+    publish_frames: bool = setting(True, "Publish the frames and labels that a file has, too")
+
+
+class EventCameraNode(CameraNode):
+    """Publishes `event_camera/events`."""
+
+    def __init__(self) -> None:
+        super().__init__("event_camera_node", EventCameraConfig, PlayConfig, SimulationConfig)
+
+    def open(self) -> Source:
+        config = self.config(EventCameraConfig)
+        simulated = config.backend == "simulator"
+        both = config.publish_frames and not simulated
+        self.wanted = (Packet, Frame, Label) if both else (Packet,)
+        self.follows_clock = simulated
+        if simulated:
+            return simulated_session(self.config(SimulationConfig))
+        source = open_source(config.path)
+        if source.event_size is None:
+            raise MxError(f"{config.path} holds no events; set path to an event recording")
+        return source
+
+
+def main() -> None:
+    run(EventCameraNode)

@@ -1,0 +1,45 @@
+"""An RGB camera: simulated, or played from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
+from mx_capture.files import open_source
+from mx_capture.node_setup import run
+from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.stream import Frame, Source
+
+
+@dataclass(frozen=True)
+class RgbCameraConfig(Config):
+    """Where the frames come from."""
+
+    backend: str = setting("simulator", "Kind of camera", choices=("simulator", "file"))
+    path: str = setting("", "Video or recording to play (backend file)")
+
+
+class RgbCameraNode(CameraNode):
+    """Publishes `rgb/image_raw` and `rgb/camera_info`."""
+
+    wanted = (Frame,)
+
+    def __init__(self) -> None:
+        super().__init__("rgb_camera_node", RgbCameraConfig, PlayConfig, SimulationConfig)
+
+    def open(self) -> Source:
+        config = self.config(RgbCameraConfig)
+        self.follows_clock = config.backend == "simulator"
+        if self.follows_clock:
+            return simulated_session(self.config(SimulationConfig))
+        source = open_source(config.path)
+        if source.frame_size is None:
+            raise MxError(f"{config.path} holds no frames; set path to a video")
+        return source
+
+
+def main() -> None:
+    run(RgbCameraNode)

@@ -1,0 +1,25 @@
+"""A simulated person before both cameras, with ground-truth labels."""
+
+from __future__ import annotations
+
+from mx_capture.node_setup import run
+from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.stream import Source
+
+
+class SimulatorNode(CameraNode):
+    """Publishes both cameras' topics and `labels`."""
+
+    follows_clock = True
+
+    def __init__(self) -> None:
+        super().__init__("simulator_node", PlayConfig, SimulationConfig)
+
+    def open(self) -> Source:
+        return simulated_session(self.config(SimulationConfig))
+
+
+def main() -> None:
+    run(SimulatorNode)
