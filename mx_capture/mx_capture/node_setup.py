@@ -21,6 +21,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -66,6 +67,7 @@ class ManagedNode(LifecycleNode):
         ).value
         for config in configs:
             _declare(self, config)
+        _refuse_unknown_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics)
@@ -194,6 +196,9 @@ class ManagedNode(LifecycleNode):
 
     def _check_parameters(self, changed: Sequence[Parameter]) -> SetParametersResult:
         values = {parameter.name: parameter.value for parameter in changed}
+        ours = {field.name for cls in self._configs for field in dataclasses.fields(cls)}
+        if ours.isdisjoint(values):
+            return SetParametersResult(successful=True)
         try:
             for cls in self._configs:
                 names = [field.name for field in dataclasses.fields(cls)]
@@ -245,6 +250,14 @@ def _declare(node: LifecycleNode, cls: type[Config]) -> None:
         node.declare_parameter(field.name, field.default, descriptor)
 
 
+def _refuse_unknown_parameters(node: LifecycleNode) -> None:
+    # ROS ignores an override that no one declares, so a misspelt one would pass in silence.
+    known = sorted(node._parameters)
+    for name in node._parameter_overrides:
+        if name not in known and not name.startswith("qos_overrides."):
+            raise MxError(f"{node.get_name()}: unknown parameter {name}; known: {', '.join(known)}")
+
+
 def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
     """The body of every executable: spin until a signal; exit 1 if it cannot start."""
     rclpy.init(args=arguments)
@@ -258,10 +271,7 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except rclpy.exceptions.InvalidParameterValueException as error:
-        print(f"mx: {error}", file=sys.stderr)
-        sys.exit(1)
-    except rclpy.exceptions.InvalidParameterTypeException as error:
+    except (MxError, ParameterException) as error:
         print(f"mx: {error}", file=sys.stderr)
         sys.exit(1)
     finally:

@@ -33,7 +33,7 @@ def test_wrong_values_are_named(values, named):
 
 
 def test_an_unknown_setting_lists_the_known_ones():
-    with pytest.raises(MxError, match="'hop'.*hop_us, threshold, mode, loop"):
+    with pytest.raises(MxError, match=r"'hop'.*hop_us, threshold, mode, loop"):
         Sensor.from_mapping({"hop": 1})
 
 
