@@ -212,7 +212,10 @@ class Evt3Decoder(Decoder):
         return self._whole_words(payload, "<u2")
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
-        words = self.words(payload)
+        return self.decode_words(self.words(payload))
+
+    def decode_words(self, words: np.ndarray) -> np.ndarray:
+        """As `decode`, from `(n,) uint16` words."""
         most_events, most_triggers = _count(words)
         events = np.empty(most_events, EVENT_DTYPE)
         triggers = np.empty(most_triggers, TRIGGER_DTYPE)

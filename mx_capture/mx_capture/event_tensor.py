@@ -1,0 +1,329 @@
+"""Event histograms of each face for each hop, from packets; live and offline alike.
+
+A hop is the window `[k * hop_us, (k + 1) * hop_us)` of sensor time. It is closed by the first
+event behind it, or by the time that a packet has reached. An event that comes after its hop was
+closed is late: counted and left out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mx_capture.codecs import make_decoder
+from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
+from mx_capture.layout import (
+    DROPPED,
+    FIRST_FACE,
+    LATE,
+    MAX_FACES,
+    NO_FACE,
+    OUT_OF_RANGE,
+    OUTSIDE,
+    REPEATED,
+    Layout,
+    Window,
+)
+from mx_capture.passes import Chunk, make_pass
+from mx_capture.roi import Roi
+from mx_capture.stream import Packet
+
+_SLOT_NAMES = {
+    "dropped_before_time": DROPPED,
+    "out_of_range": OUT_OF_RANGE,
+    "late": LATE,
+    "no_face": NO_FACE,
+    "outside_roi": OUTSIDE,
+}
+_COUNTED_HERE = (
+    "packets",
+    "lost_packets",
+    "mismatched_packets",
+    "gaps",
+    "time_jumps",
+    "late_faces",
+    "saturated",
+)
+
+
+@dataclass(frozen=True)
+class TensorConfig(Config):
+    """How events become tensors."""
+
+    height: int = setting(128, "Rows of a face crop", minimum=8, maximum=1024)
+    width: int = setting(128, "Columns of a face crop", minimum=8, maximum=1024)
+    hop_us: int = setting(10_000, "Length of a hop in microseconds", minimum=100)
+    bins: int = setting(1, "Time bins in a hop", minimum=1, maximum=100)
+    roi_delay_us: int = setting(
+        50_000, "A hop uses the faces known this many microseconds before it", minimum=0
+    )
+    buffer_us: int = setting(
+        1_000_000, "How long packets are kept to cut windows from, in microseconds", minimum=0
+    )
+    longest_gap_us: int = setting(
+        1_000_000, "A longer silence or step back in time starts anew", minimum=1_000
+    )
+
+
+@dataclass(frozen=True)
+class EventTensor:
+    """The event histogram of one face in one window of sensor time."""
+
+    face_id: str
+    seq: int
+    """Counts the face's tensors from 0."""
+    start_us: int
+    end_us: int
+    data: np.ndarray
+    """`(T, P, H, W) uint8`: events of each time bin, polarity and pixel; 255 means 255 or more."""
+    events: int
+    """Events in the region, those that found a full pixel included."""
+    saturated: int
+    """Events that found a full pixel."""
+    roi: Roi
+    """The region in pixels of the event sensor."""
+    discontinuity: bool
+    """True where this tensor does not continue the face's one before."""
+
+
+class TensorStream:
+    """Turns the packets of one event camera into tensors.
+
+    `counters` accounts for everything: the decoder's own counts, where
+    `in_roi + outside_roi + no_face + late + out_of_range + dropped_before_time` are all events
+    of the packets; `saturated`; `packets`, `lost_packets` (by `seq`), `mismatched_packets` (other
+    size or encoding, ignored); `gaps` (silences too long to fill with empty tensors), `time_jumps`
+    (back in time); `late_faces` (faces told after the hop that should have used them).
+    """
+
+    def __init__(self, config: TensorConfig, encoding: str, height: int, width: int) -> None:
+        """`height` and `width` are the event sensor's. Raises MxError on an unknown encoding."""
+        self.config, self.height, self.width = config, height, width
+        self._pass = make_pass(make_decoder(encoding, height, width))
+        self._face_sets: deque[tuple[int, dict[str, Roi]]] = deque()
+        self._faces: dict[str, Roi] = {}
+        self._seq: dict[str, int] = {}
+        self._cut_seq: dict[str, int] = {}
+        self._layout = self._make_layout({})
+        self._window = Window(self._layout, 0, 0, 0)
+        self._open = False
+        self._discontinuity = True
+        self._last_seq: int | None = None
+        self._buffer: deque[Chunk] = deque()
+        self._buffer_start_us: int | None = None
+        self._events = self._window.events
+        self._counts = dict.fromkeys(_COUNTED_HERE, 0)
+
+    def set_faces(self, t_us: int, faces: Mapping[str, Roi]) -> None:
+        """The faces from sensor time `t_us` on, in pixels of the event sensor; all of them.
+
+        Times must rise; later calls with an earlier time replace what they precede. A hop that
+        starts at `a` uses the last faces with `t_us <= a - roi_delay_us`, so that the result does
+        not depend on when this is called, as long as it is before the hop begins. Raises MxError
+        for more than 26 faces.
+        """
+        if len(faces) > MAX_FACES:
+            raise MxError(f"{len(faces)} faces are more than the {MAX_FACES} possible")
+        while self._face_sets and self._face_sets[-1][0] >= t_us:
+            self._face_sets.pop()
+        self._face_sets.append((t_us, dict(faces)))
+        if self._open and t_us + self.config.roi_delay_us <= self._window.start:
+            self._counts["late_faces"] += 1
+
+    def push(self, packet: Packet) -> list[EventTensor]:
+        """Take the next packet; returns the tensors of the hops that it closed, oldest first."""
+        if (packet.encoding, packet.height, packet.width) != (
+            self._pass.decoder.encoding,
+            self.height,
+            self.width,
+        ):
+            self._counts["mismatched_packets"] += 1
+            return []
+        lost = self._find_loss(packet.seq)
+        chunk = self._pass.begin(packet.events, packet.time_base, lost)
+        closed: list[EventTensor] = []
+        at = 0
+        while True:
+            at, now = self._pass.bin(chunk, at, self._window)
+            if now is not None and not self._window.contains(now):
+                self._move_to(now, lost, closed)
+            if at == chunk.size:
+                break
+        self._remember(chunk)
+        return closed
+
+    @property
+    def now_us(self) -> int | None:
+        """The sensor time that the packets have reached; None before the first event."""
+        return self._pass.decoder.time_us
+
+    @property
+    def triggers(self) -> np.ndarray:
+        """Trigger edges since the last read, `(n,) TRIGGER_DTYPE`; reading empties them."""
+        return self._pass.decoder.triggers
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Totals since construction; see the class."""
+        events = self._events + self._window.events
+        counts = self._pass.decoder.counters
+        for name, slot in _SLOT_NAMES.items():
+            counts[name] = counts.get(name, 0) + int(events[slot])
+        counts["in_roi"] = int(events[FIRST_FACE:].sum() - events[REPEATED])
+        counts["events"] = counts["in_roi"] + int(events[LATE:REPEATED].sum())
+        saturated = self._counts["saturated"] + int(self._window.saturated.sum())
+        return counts | self._counts | {"saturated": saturated}
+
+    def cut(
+        self, roi: Roi, start_us: int, end_us: int, bins: int, face_id: str
+    ) -> EventTensor | None:
+        """The histogram of any window `[start_us, end_us)` of the last `buffer_us`.
+
+        None where the packets have not reached the end yet, or the start is no longer kept.
+        """
+        chunks = self._chunks(start_us, end_us)
+        if chunks is None:
+            return None
+        window = Window(self._make_layout({face_id: roi}, bins), start_us, end_us, 0)
+        for chunk in chunks:
+            if self._pass.replay(chunk, window):
+                break
+        seq = self._cut_seq.get(face_id, 0)
+        self._cut_seq[face_id] = seq + 1
+        lossy = seq == 0 or any(chunk.after_loss for chunk in chunks)
+        return _tensor(window, 0, face_id, seq, roi, lossy)
+
+    def event_image(self, duration_us: int = 30_000, roi: Roi | None = None) -> np.ndarray | None:
+        """The last `duration_us` of events as a picture, `(H, W) uint8`, to find faces in.
+
+        Grey levels rise with the events of a pixel, both polarities together; the brightest
+        hundredth of the touched pixels is white. With `roi`, that part of the sensor, rounded to
+        whole pixels and clipped. None before the first event.
+        """
+        now = self.now_us
+        if now is None or self._buffer_start_us is None:
+            return None
+        start = max(now + 1 - duration_us, self._buffer_start_us)
+        counts = np.zeros(self.height * self.width, np.int64)
+        for chunk in self._chunks(start, now) or ():
+            events = self._pass.events(chunk)
+            events = events[events["t"] >= start]
+            pixels = events["y"].astype(np.int64) * self.width + events["x"]
+            counts += np.bincount(pixels, minlength=counts.size)
+        white = np.percentile(counts[counts > 0], 99) if counts.any() else 1.0
+        image = np.minimum(counts * (255.0 / white), 255.0).astype(np.uint8)
+        image = image.reshape(self.height, self.width)
+        if roi is None:
+            return image
+        part = roi.clipped(self.height, self.width)
+        left, top = round(part.x), round(part.y)
+        return image[top : round(part.y + part.height), left : round(part.x + part.width)]
+
+    def _find_loss(self, seq: int) -> bool:
+        """Whether packets are missing before this one; the open hop then has a hole."""
+        expected = None if self._last_seq is None else self._last_seq + 1
+        self._last_seq = seq
+        self._counts["packets"] += 1
+        if expected is None or seq == expected:
+            return False
+        self._counts["lost_packets"] += max(seq - expected, 0)
+        self._discontinuity = True
+        self._pass.decoder.lost()
+        return True
+
+    def _move_to(self, now: int, lost: bool, closed: list[EventTensor]) -> None:
+        """Close hops, adding their tensors to `closed`, until the open one contains `now`."""
+        hop, window = self.config.hop_us, self._window
+        if not self._open:
+            self._open = True
+            self._buffer_start_us = now
+            self._begin(now // hop * hop, True)
+        elif now < window.start:
+            self._close(closed)
+            self._counts["time_jumps"] += 1
+            self._buffer.clear()
+            self._buffer_start_us = None
+            while self._face_sets and self._face_sets[-1][0] > now:
+                self._face_sets.pop()
+            self._begin(now // hop * hop, True)
+        elif now - window.end >= self.config.longest_gap_us:
+            self._close(closed)
+            self._counts["gaps"] += 1
+            self._begin(now // hop * hop, True)
+        else:
+            while now >= self._window.end:
+                self._close(closed)
+                self._begin(self._window.end, lost)
+
+    def _begin(self, start: int, discontinuity: bool) -> None:
+        """Open the hop at `start` for the faces that were known in time."""
+        faces = self._faces
+        while self._face_sets and self._face_sets[0][0] <= start - self.config.roi_delay_us:
+            faces = self._face_sets.popleft()[1]
+        if faces != self._faces:
+            self._layout = self._make_layout(faces)
+            self._seq = {face: self._seq.get(face, 0) for face in faces}
+            self._faces = faces
+        self._discontinuity = discontinuity
+        earliest = max(start - self.config.longest_gap_us, 0)
+        self._window = Window(self._layout, start, start + self.config.hop_us, earliest)
+
+    def _close(self, closed: list[EventTensor]) -> None:
+        """Add the open hop's tensors to `closed`, and its counts to the totals."""
+        self._events += self._window.events
+        self._counts["saturated"] += int(self._window.saturated.sum())
+        for index, (face_id, roi) in enumerate(self._faces.items()):
+            seq = self._seq[face_id]
+            self._seq[face_id] = seq + 1
+            new = seq == 0 or self._discontinuity
+            closed.append(_tensor(self._window, index, face_id, seq, roi, new))
+
+    def _make_layout(self, faces: Mapping[str, Roi], bins: int | None = None) -> Layout:
+        crop = (self.config.height, self.config.width)
+        bins = self.config.bins if bins is None else bins
+        return Layout((self.height, self.width), crop, bins, list(faces.values()))
+
+    def _remember(self, chunk: Chunk) -> None:
+        """Keep the packet for later cuts, and forget what is older than the buffer."""
+        now = self.now_us
+        if now is None:
+            return
+        if self._buffer_start_us is None:  # after a jump back: nothing before is of use
+            self._buffer_start_us = now
+            return
+        chunk.end_us = now
+        self._buffer.append(chunk)
+        while self._buffer and self._buffer[0].end_us < now - self.config.buffer_us:
+            self._buffer_start_us = self._buffer.popleft().end_us
+
+    def _chunks(self, start_us: int, end_us: int) -> list[Chunk] | None:
+        """The kept packets that `[start_us, end_us)` needs; None unless all of it is kept."""
+        now, kept_from = self.now_us, self._buffer_start_us
+        if now is None or kept_from is None or not kept_from <= start_us <= end_us <= now:
+            return None
+        chunks: list[Chunk] = []
+        for chunk in reversed(self._buffer):
+            if chunk.end_us < start_us:
+                break
+            chunks.append(chunk)
+        return chunks[::-1]
+
+
+def _tensor(
+    window: Window, index: int, face_id: str, seq: int, roi: Roi, discontinuity: bool
+) -> EventTensor:
+    return EventTensor(
+        face_id=face_id,
+        seq=seq,
+        start_us=window.start,
+        end_us=window.end,
+        data=window.histograms[index],
+        events=int(window.events[FIRST_FACE + index]),
+        saturated=int(window.saturated[index]),
+        roi=roi,
+        discontinuity=discontinuity,
+    )
