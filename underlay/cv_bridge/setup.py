@@ -12,7 +12,7 @@ setup(
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
-    maintainer="The mx maintainers",
+    maintainer="mx maintainers",
     maintainer_email="maintainers@example.org",
     description="Images between ROS messages and OpenCV, where ROS does not bring its own",
     license="Apache-2.0",
