@@ -68,6 +68,7 @@ class FaceFinder:
         if in_events is not self._in_events:
             # Another image, other pixels: what was tracked does not carry over.
             self._tracker.forget()
+            detector.forget()
             self._in_events = in_events
         height, width = frame.image.shape[:2]
         faces = self._tracker.update(frame.stamp_ns, detector.detect(frame.image))

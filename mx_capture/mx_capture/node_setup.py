@@ -138,6 +138,11 @@ class ManagedNode(LifecycleNode):
         """Have entities that others created destroyed when the node is deactivated."""
         self._entities += [(destroy, entity) for entity in entities]
 
+    def withdraw(self, publisher: Any) -> None:
+        """End a topic before the node is deactivated."""
+        self._entities.remove((self.destroy_publisher, publisher))
+        self.destroy_publisher(publisher)
+
     def now_ns(self) -> int:
         """ROS time in nanoseconds."""
         return int(self.get_clock().now().nanoseconds)

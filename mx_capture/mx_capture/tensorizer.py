@@ -83,7 +83,7 @@ class Tensorizer:
         """The hop tensors that this packet completes, oldest first."""
         stream = self._stream_for(packet)
         tensors = stream.push(packet)
-        self.clock.observe(packet, stream.time_us)
+        self.clock.observe(packet, stream.now_us)
         self._hand_over_faces(stream)
         return [self._stamped(tensor) for tensor in tensors]
 
@@ -120,7 +120,7 @@ class Tensorizer:
             window = self._windows[0]
             start_us = self.clock.sensor_us(window.start_ns)
             end_us = self.clock.sensor_us(window.end_ns)
-            if self.stream.time_us < end_us:
+            if self.stream.now_us < end_us:
                 return
             self._windows.popleft()
             for face, roi in window.rois.items():
@@ -136,10 +136,10 @@ class Tensorizer:
         """The latest events as a grey picture, to look for faces in; None without events."""
         if self.stream is None or not self.clock.ready:
             return None
-        image = self.stream.event_image(duration_us=self.options.event_image_us)
+        image = self.stream.event_image(self.options.event_image_us)
         if image is None:
             return None
-        return Frame(self.clock.stamp_ns(self.stream.time_us), image)
+        return Frame(self.clock.stamp_ns(self.stream.now_us), image)
 
     def totals(self) -> Counter[str]:
         """All counts since the start, of this class, the event stream and the clock."""

@@ -36,8 +36,10 @@ def facs_to_message(
     return message
 
 
-def micro_expression_to_message(expression: MicroExpression, frame_id: str) -> mx.MicroExpression:
-    """One phase of a micro-expression; times that are not known yet are zero."""
+def micro_expression_to_message(
+    stamp: Time, expression: MicroExpression, frame_id: str
+) -> mx.MicroExpression:
+    """One phase of a micro-expression, revealed by the tensor of `stamp`."""
     message = mx.MicroExpression(
         face_id=expression.face_id,
         au=expression.au,
@@ -47,6 +49,6 @@ def micro_expression_to_message(expression: MicroExpression, frame_id: str) -> m
         offset=ns_to_time(expression.offset_ns),
         score=expression.score,
     )
-    message.header.stamp = ns_to_time(expression.stamp_ns)
+    message.header.stamp = stamp
     message.header.frame_id = frame_id
     return message

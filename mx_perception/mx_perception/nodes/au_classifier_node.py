@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hri_msgs.msg import FacialActionUnits
 from mx_capture.config import Config, setting
 from mx_capture.conversions import message_to_histogram, time_to_ns
+from mx_capture.errors import MxError
 from mx_capture.node_setup import ManagedNode, run
 
 from mx_msgs import msg as mx
 from mx_perception.au_stream import AuStream
+from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.conversions import (
     action_units_to_message,
     facs_to_message,
     micro_expression_to_message,
 )
-from mx_perception.data import DEFAULT_AU_MODEL
 from mx_perception.spotter import Spotter, SpotterConfig
+
+_LOST_S = 2.0
+"""A face without tensors for this long is gone, and its topic is withdrawn."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,15 @@ class AuClassifierConfig(Config):
 
     model: str = setting("", "Folder of a trained Action Unit model; empty: the default weights")
     threads: int = setting(1, "Threads of the network", minimum=1, maximum=64)
+
+
+@dataclass
+class Face:
+    """What the node keeps of one face."""
+
+    facs: Any
+    next_seq: int
+    heard_s: float = 0.0
 
 
 class AuClassifierNode(ManagedNode):
@@ -44,57 +56,61 @@ class AuClassifierNode(ManagedNode):
 
     def load(self) -> None:
         config = self.config(AuClassifierConfig)
-        self.model = AuStream(config.model or DEFAULT_AU_MODEL, threads=config.threads)
-        self.health.facts["model"] = self.model.name
+        self.model = AuStream(config.model or DEFAULT_AU, threads=config.threads)
+        self.health.facts["model"] = str(self.model.checkpoint.folder)
         self.update()
 
     def update(self) -> None:
-        self.spotter = Spotter(self.config(SpotterConfig), self.model.au)
+        self.spotter = Spotter(self.config(SpotterConfig), self.model.action_units)
 
     def start(self) -> None:
-        self._next_seq: dict[str, int] = {}
-        self._facs: dict[str, Any] = {}
+        self._faces: dict[str, Face] = {}
         self.action_units = self.publish_to(mx.ActionUnits, "action_units")
         self.micro_expressions = self.publish_to(mx.MicroExpression, "micro_expressions")
         self.subscribe_to(mx.EventTensor, "event_tensors", self.on_tensor)
+        self.every(1.0, self.forget_lost_faces)
 
     def on_tensor(self, message: mx.EventTensor) -> None:
         began = time.perf_counter()
-        face, header = message.face_id, message.header
-        histogram = message_to_histogram(message)
-        if histogram.shape != self.model.input_shape:
-            self.health.count("refused_tensors")
-            self.warn(
-                f"tensor of shape {histogram.shape}; the model takes {self.model.input_shape}"
-            )
-            return
-        missed = message.seq - self._next_seq.get(face, message.seq)
-        self._next_seq[face] = message.seq + 1
-        reset = message.discontinuity or missed != 0
+        name, stamp, frame_id = message.face_id, message.header.stamp, message.header.frame_id
+        face = self._faces.get(name) or self._add_face(message)
+        missed = message.seq - face.next_seq
+        face.next_seq, face.heard_s = message.seq + 1, began
         self.health.count("missed_tensors", max(missed, 0))
+        reset = message.discontinuity or missed != 0
         if reset:
-            self.model.forget(face)
-            self.spotter.forget(face)
-        score = self.model.step({face: histogram})[face]
-        self.action_units.publish(
-            action_units_to_message(header.stamp, face, self.model.au, score, header.frame_id)
-        )
-        self._publish_facs(message, score)
-        for expression in self.spotter.update(face, time_to_ns(header.stamp), score):
-            self.micro_expressions.publish(micro_expression_to_message(expression, header.frame_id))
+            self.spotter.reset(name)
+        histogram = message_to_histogram(message)
+        try:
+            score = self.model.step({name: histogram}, reset={name} if reset else ())[name]
+        except MxError as error:
+            self.health.count("refused_tensors")
+            self.warn(str(error))
+            return
+        au = self.model.action_units
+        self.action_units.publish(action_units_to_message(stamp, name, au, score, frame_id))
+        face.facs.publish(facs_to_message(stamp, au, score, frame_id))
+        for expression in self.spotter.update(name, time_to_ns(stamp), score):
+            self.micro_expressions.publish(micro_expression_to_message(stamp, expression, frame_id))
             self.health.count("micro_expressions")
         self.health.count("action_units")
         self.health.latency("step", (time.perf_counter() - began) * 1e3)
-        self.health.latency("event_to_au", (self.now_ns() - time_to_ns(header.stamp)) / 1e6)
+        self.health.latency("event_to_au", (self.now_ns() - time_to_ns(stamp)) / 1e6)
 
-    def _publish_facs(self, message: mx.EventTensor, score: Any) -> None:
-        face, header = message.face_id, message.header
-        if face not in self._facs:
-            topic = f"/humans/faces/{face}/facs"
-            self._facs[face] = self.publish_to(FacialActionUnits, topic)
-        self._facs[face].publish(
-            facs_to_message(header.stamp, self.model.au, score, header.frame_id)
-        )
+    def forget_lost_faces(self) -> None:
+        now = time.perf_counter()
+        for name, face in list(self._faces.items()):
+            if now - face.heard_s > _LOST_S:
+                self.withdraw(face.facs)
+                self.model.forget([name])
+                self.spotter.reset(name)
+                del self._faces[name]
+
+    def _add_face(self, message: mx.EventTensor) -> Face:
+        topic = f"/humans/faces/{message.face_id}/facs"
+        face = Face(self.publish_to(FacialActionUnits, topic), message.seq)
+        self._faces[message.face_id] = face
+        return face
 
 
 def main() -> None:

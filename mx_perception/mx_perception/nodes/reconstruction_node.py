@@ -6,10 +6,10 @@ paired per face by message_filters; the crop of the pair before is the key frame
 
 from __future__ import annotations
 
-from typing import ClassVar
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import ClassVar
 
 from message_filters import SimpleFilter, TimeSynchronizer
 from mx_capture.config import Config, setting
@@ -19,11 +19,12 @@ from mx_capture.conversions import (
     message_to_histogram,
     time_to_ns,
 )
+from mx_capture.errors import MxError
 from mx_capture.node_setup import ManagedNode, run
 from sensor_msgs.msg import Image
 
 from mx_msgs import msg as mx
-from mx_perception.data import DEFAULT_RECONSTRUCTION_MODEL
+from mx_perception.checkpoint import DEFAULT_RECONSTRUCTION
 from mx_perception.reconstruction import Reconstructor
 
 
@@ -57,8 +58,8 @@ class ReconstructionNode(ManagedNode):
 
     def load(self) -> None:
         config = self.config(ReconstructionConfig)
-        self.model = Reconstructor(config.model or DEFAULT_RECONSTRUCTION_MODEL, config.threads)
-        self.health.facts["model"] = self.model.name
+        self.model = Reconstructor(config.model or DEFAULT_RECONSTRUCTION, config.threads)
+        self.health.facts["model"] = str(self.model.checkpoint.folder)
 
     def start(self) -> None:
         self._faces: dict[str, FaceStreams] = {}
@@ -89,13 +90,12 @@ class ReconstructionNode(ManagedNode):
     def publish(self, tensor: mx.EventTensor, key: Image) -> None:
         began = time.perf_counter()
         histogram = message_to_histogram(tensor)
-        if histogram.shape != self.model.input_shape:
+        try:
+            frame, _ = self.model.reconstruct(histogram, message_to_frame(key).image)
+        except MxError as error:
             self.health.count("refused_tensors")
-            self.warn(
-                f"tensor of shape {histogram.shape}; the model takes {self.model.input_shape}"
-            )
+            self.warn(str(error))
             return
-        frame, _ = self.model.reconstruct(histogram, message_to_frame(key).image)
         stamp_ns = time_to_ns(tensor.header.stamp)
         self.reconstruction.publish(image_to_message(frame, stamp_ns, key.header.frame_id))
         self.health.count("reconstructions")
