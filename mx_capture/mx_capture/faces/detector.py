@@ -75,7 +75,7 @@ class FaceDetector:
 
         Raises MxError for an image of another type or shape.
         """
-        _check_image(image)
+        check_image(image)
         height, width = image.shape[:2]
         tiles = _tiles(height, width, self.config.smallest_face_px)
         views = [_view_around(face.roi) for face in self._known]
@@ -87,7 +87,7 @@ class FaceDetector:
 
     def search(self, image: np.ndarray) -> list[Detection]:
         """As `detect`, in every tile of one image: slower, and independent of other images."""
-        _check_image(image)
+        check_image(image)
         height, width = image.shape[:2]
         self._known = self._look(image, _tiles(height, width, self.config.smallest_face_px))
         return self._look(image, [_view_around(face.roi) for face in self._known])
@@ -152,7 +152,8 @@ def _anchors() -> np.ndarray:
     return np.concatenate(centers)
 
 
-def _check_image(image: np.ndarray) -> None:
+def check_image(image: np.ndarray) -> None:
+    """MxError unless it is `(H, W, 3)` or `(H, W)` uint8 with at least one pixel."""
     good = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not good or image.size == 0:
         raise MxError(
