@@ -45,6 +45,12 @@ class FaceFinder:
         self._in_events = False
         self._usable_frame_ns: int | None = None
 
+    def frames_usable(self, stamp_ns: int) -> bool:
+        """Whether a frame bright enough came within `frame_timeout_ms` before a ROS time."""
+        if self._usable_frame_ns is None:
+            return False
+        return stamp_ns - self._usable_frame_ns < self.config.frame_timeout_ms * 1_000_000
+
     def in_frame(self, frame: Frame) -> list[TrackedFace] | None:
         """Faces in an RGB frame; None if it is too dark to tell."""
         self.counters["frames"] += 1
@@ -56,10 +62,8 @@ class FaceFinder:
 
     def in_events(self, frame: Frame) -> list[TrackedFace] | None:
         """Faces in an accumulated event image; None while RGB frames are good enough."""
-        if self._usable_frame_ns is not None:
-            age_ms = (frame.stamp_ns - self._usable_frame_ns) / 1e6
-            if age_ms < self.config.frame_timeout_ms:
-                return None
+        if self.frames_usable(frame.stamp_ns):
+            return None
         self.counters["event_images"] += 1
         prepared = Frame(frame.stamp_ns, prepare_event_image(frame.image))
         return self._track(prepared, self._event_detector, in_events=True)

@@ -138,10 +138,12 @@ class ManagedNode(LifecycleNode):
         """Have entities that others created destroyed when the node is deactivated."""
         self._entities += [(destroy, entity) for entity in entities]
 
-    def withdraw(self, publisher: Any) -> None:
-        """End a topic before the node is deactivated."""
-        self._entities.remove((self.destroy_publisher, publisher))
-        self.destroy_publisher(publisher)
+    def withdraw(self, entity: Any) -> None:
+        """End a publisher or a subscription before the node is deactivated."""
+        for destroy, kept in list(self._entities):
+            if kept is entity:
+                self._entities.remove((destroy, kept))
+                destroy(entity)
 
     def now_ns(self) -> int:
         """ROS time in nanoseconds."""

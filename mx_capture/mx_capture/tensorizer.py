@@ -77,6 +77,7 @@ class Tensorizer:
         self._format: tuple[str, int, int] | None = None
         self._faces: deque[tuple[int, Rois]] = deque(maxlen=_PENDING_FRAMES)
         self._windows: deque[_FrameWindow] = deque()
+        self._event_image: int | None = None
         self._last_frame: tuple[int, Rois] | None = None
 
     def add_packet(self, packet: Packet) -> list[StampedTensor]:
@@ -133,9 +134,18 @@ class Tensorizer:
                     yield StampedTensor(tensor, window.start_ns, window.end_ns)
 
     def event_image(self) -> Frame | None:
-        """The latest events as a grey picture, to look for faces in; None without events."""
-        if self.stream is None or not self.clock.ready:
+        """The latest events as a grey picture, to look for faces in.
+
+        One for every `event_image_us` of sensor time, so that live and offline runs see the same;
+        None in between.
+        """
+        now_us = self.stream.now_us if self.stream is not None else None
+        if self.stream is None or now_us is None or not self.clock.ready:
             return None
+        number = now_us // self.options.event_image_us
+        if number == self._event_image:
+            return None
+        self._event_image = number
         image = self.stream.event_image(self.options.event_image_us)
         if image is None:
             return None

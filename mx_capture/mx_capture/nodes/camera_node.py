@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from event_camera_msgs.msg import EventPacket
 from sensor_msgs.msg import CameraInfo, Image
 
-from mx_capture.config import Config, setting
 from mx_capture.conversions import (
     camera_info,
     image_to_message,
@@ -16,22 +16,31 @@ from mx_capture.conversions import (
     packet_to_message,
 )
 from mx_capture.errors import MxError
+from mx_capture.health import ERROR
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, ManagedNode
-from mx_capture.player import Player
+from mx_capture.player import Player, PlayerConfig
+from mx_capture.recording.session_writer import EVENT_FRAME, RGB_FRAME
 from mx_capture.stream import Frame, Label, Packet, Source
 from mx_msgs import msg as mx
 
 
-@dataclass(frozen=True)
-class PlayConfig(Config):
-    """How a source is played."""
+class Stopped(Exception):
+    """Ends a player in the middle of its wait."""
 
-    rate: float = setting(
-        1.0, "Speed of a recording; 1 is recorded time", minimum=0.01, maximum=100.0
-    )
-    loop: bool = setting(True, "Start a recording over at its end")
-    event_frame_id: str = setting("event_camera", "frame_id of the event packets")
-    rgb_frame_id: str = setting("rgb_camera", "frame_id of the images")
+
+class NodeClock:
+    """ROS time for a player, until the node is deactivated."""
+
+    def __init__(self, node: ManagedNode) -> None:
+        self._node = node
+        self.stopped = threading.Event()
+
+    def now_ns(self) -> int:
+        return self._node.now_ns()
+
+    def sleep(self, seconds: float) -> None:
+        if self.stopped.wait(seconds):
+            raise Stopped
 
 
 class CameraNode(ManagedNode):
@@ -41,15 +50,14 @@ class CameraNode(ManagedNode):
         "late_items": "this machine cannot publish in recorded time; lower rate or free a core"
     }
     wanted: tuple[type, ...] = (Packet, Frame, Label)
-    follows_clock = False
-    """True plays the moment `ROS time mod duration`, so that several processes agree."""
+    joins_clock = False
+    """True joins a source that has been running since time 0, so that several processes agree."""
 
     def open(self) -> Source:
         """The source to play. Raises MxError."""
         raise MxError(f"{type(self).__name__} opens no source")
 
     def load(self) -> None:
-        self.play = self.config(PlayConfig)
         self.source = self.open()
         self.health.facts["source"] = self.source.name
         # Made before activation, so that subscribers are matched when the first item comes.
@@ -63,18 +71,29 @@ class CameraNode(ManagedNode):
             self._add("labels", mx.Label, RESULT_QOS)
 
     def start(self) -> None:
-        self._player = Player(
-            self.source,
-            self.publish,
-            now_ns=self.now_ns,
-            rate=self.play.rate,
-            loop=self.play.loop,
-            follow_clock=self.follows_clock,
-        )
-        self._player.start()
+        self._clock = NodeClock(self)
+        config = self.config(PlayerConfig)
+        if self.joins_clock:
+            config = replace(config, loop=True)
+        self._player = Player(self.source, config, clock=self._clock, join=self.joins_clock)
+        self._thread = threading.Thread(target=self._play, name="player")
+        self._thread.start()
 
     def stop(self) -> None:
-        self._player.stop()
+        self._clock.stopped.set()
+        self._thread.join()
+
+    def _play(self) -> None:
+        try:
+            for item, _ in self._player:
+                self.publish(item)
+            self.get_logger().info(f"end of {self.source.name}")
+            self.health.facts["ended"] = "true"
+        except Stopped:
+            pass
+        except MxError as error:
+            self.get_logger().error(str(error))
+            self.health.problem("source", str(error), level=ERROR)
 
     def unload(self) -> None:
         for publisher in self._publishers.values():
@@ -82,24 +101,21 @@ class CameraNode(ManagedNode):
         self._publishers.clear()
 
     def publish(self, item: Packet | Frame | Label) -> None:
-        """Called by the player when an item is due; its stamps are ROS time by then."""
+        """Called when an item is due; its stamps are ROS time by then."""
         if type(item) not in self.wanted:
             return
         if isinstance(item, Packet):
-            message = packet_to_message(item, self.play.event_frame_id)
-            self._publish("event_camera/events", message)
+            self._publish("event_camera/events", packet_to_message(item, EVENT_FRAME))
         elif isinstance(item, Frame):
-            frame_id, size = self.play.rgb_frame_id, item.image.shape[:2]
-            self._publish("rgb/image_raw", image_to_message(item.image, item.stamp_ns, frame_id))
-            self._publish("rgb/camera_info", camera_info(size, item.stamp_ns, frame_id))
+            stamp_ns, size = item.stamp_ns, item.image.shape[:2]
+            self._publish("rgb/image_raw", image_to_message(item.image, stamp_ns, RGB_FRAME))
+            self._publish("rgb/camera_info", camera_info(size, stamp_ns, RGB_FRAME))
         else:
-            self._publish("labels", label_to_message(item, self.play.rgb_frame_id))
+            self._publish("labels", label_to_message(item, RGB_FRAME))
 
     def observe(self) -> None:
         if hasattr(self, "_player"):
-            self.health.set_counts(self._player.counters)
-            if self._player.failure:
-                self.health.problem("source", self._player.failure, level=2)
+            self.health.set_counts({"late_items": self._player.counters.late})
         for topic, publisher in getattr(self, "_publishers", {}).items():
             self.health.facts[f"{topic}_subscribers"] = str(publisher.get_subscription_count())
 

@@ -8,7 +8,8 @@ from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.node_setup import run
-from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.nodes.camera_node import CameraNode
+from mx_capture.player import PlayerConfig
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Frame, Label, Packet, Source
@@ -27,14 +28,14 @@ class EventCameraNode(CameraNode):
     """Publishes `event_camera/events`."""
 
     def __init__(self) -> None:
-        super().__init__("event_camera_node", EventCameraConfig, PlayConfig, SimulationConfig)
+        super().__init__("event_camera_node", EventCameraConfig, PlayerConfig, SimulationConfig)
 
     def open(self) -> Source:
         config = self.config(EventCameraConfig)
         simulated = config.backend == "simulator"
         both = config.publish_frames and not simulated
         self.wanted = (Packet, Frame, Label) if both else (Packet,)
-        self.follows_clock = simulated
+        self.joins_clock = simulated
         if simulated:
             return simulated_session(self.config(SimulationConfig))
         source = open_source(config.path)

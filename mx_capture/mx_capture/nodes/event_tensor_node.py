@@ -25,8 +25,6 @@ from mx_capture.registration import RegistrationConfig, load_registration
 from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
 from mx_msgs import msg as mx
 
-_EVENT_IMAGE_PERIOD_S = 0.05
-
 
 class EventTensorNode(ManagedNode):
     """Cuts the event stream on the hop grid and between RGB frames, for every face."""
@@ -62,7 +60,6 @@ class EventTensorNode(ManagedNode):
         self._synchronizer.registerCallback(lambda *pair: self._pairs.append(pair))
         images.registerCallback(lambda _: self.on_pairs())
         faces.registerCallback(self.on_faces)
-        self.every(_EVENT_IMAGE_PERIOD_S, self.publish_event_image)
 
     def on_events(self, message: EventPacket) -> None:
         self._event_frame = message.header.frame_id
@@ -74,6 +71,7 @@ class EventTensorNode(ManagedNode):
             return
         self.publish(tensors, self.event_tensors, "event_to_tensor")
         self.publish_frame_tensors()
+        self.publish_event_image()
 
     def on_faces(self, message: mx.Faces) -> None:
         in_events = message.header.frame_id == self._event_frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from sensor_msgs.msg import Image
 
@@ -34,9 +35,22 @@ class FaceDetectorNode(ManagedNode):
         self.subscribe_to(
             Image, "rgb/image_raw", lambda image: self.find(image, self.finder.in_frame), SENSOR_QOS
         )
-        self.subscribe_to(
-            Image, "event_image", lambda image: self.find(image, self.finder.in_events), SENSOR_QOS
-        )
+        self._event_images: Any = None
+        self.every(0.25, self.watch_frames)
+
+    def watch_frames(self) -> None:
+        """Event images are made only while somebody listens: when frames are dark or absent."""
+        wanted = not self.finder.frames_usable(self.now_ns())
+        if wanted and self._event_images is None:
+            self._event_images = self.subscribe_to(
+                Image,
+                "event_image",
+                lambda image: self.find(image, self.finder.in_events),
+                SENSOR_QOS,
+            )
+        elif not wanted and self._event_images is not None:
+            self.withdraw(self._event_images)
+            self._event_images = None
 
     def find(self, image: Image, finder: Callable[[Frame], list[TrackedFace] | None]) -> None:
         began = time.perf_counter()

@@ -8,7 +8,8 @@ from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.node_setup import run
-from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.nodes.camera_node import CameraNode
+from mx_capture.player import PlayerConfig
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Frame, Source
@@ -28,12 +29,12 @@ class RgbCameraNode(CameraNode):
     wanted = (Frame,)
 
     def __init__(self) -> None:
-        super().__init__("rgb_camera_node", RgbCameraConfig, PlayConfig, SimulationConfig)
+        super().__init__("rgb_camera_node", RgbCameraConfig, PlayerConfig, SimulationConfig)
 
     def open(self) -> Source:
         config = self.config(RgbCameraConfig)
-        self.follows_clock = config.backend == "simulator"
-        if self.follows_clock:
+        self.joins_clock = config.backend == "simulator"
+        if self.joins_clock:
             return simulated_session(self.config(SimulationConfig))
         source = open_source(config.path)
         if source.frame_size is None:

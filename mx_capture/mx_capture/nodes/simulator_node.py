@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mx_capture.node_setup import run
-from mx_capture.nodes.camera_node import CameraNode, PlayConfig
+from mx_capture.nodes.camera_node import CameraNode
+from mx_capture.player import PlayerConfig
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Source
@@ -12,10 +13,10 @@ from mx_capture.stream import Source
 class SimulatorNode(CameraNode):
     """Publishes both cameras' topics and `labels`."""
 
-    follows_clock = True
+    joins_clock = True
 
     def __init__(self) -> None:
-        super().__init__("simulator_node", PlayConfig, SimulationConfig)
+        super().__init__("simulator_node", PlayerConfig, SimulationConfig)
 
     def open(self) -> Source:
         return simulated_session(self.config(SimulationConfig))
