@@ -1,0 +1,132 @@
+"""Labels that were added after a recording: `labels.yaml` beside it, never inside the bag."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mx_capture.errors import MxError
+from mx_capture.stream import Label
+
+LABELS_FILE = "labels.yaml"
+FIELDS = ("subject", "au", "intensity", "onset_ns", "apex_ns", "offset_ns", "source", "condition")
+
+
+def read_annotations(session: Path) -> list[Label]:
+    """The labels in `labels.yaml` of a session, in its order; none without the file.
+
+    Raises MxError naming the file and the wrong entry.
+    """
+    path = session / LABELS_FILE
+    if not path.is_file():
+        return []
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MxError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(entries, list):
+        raise MxError(f"{path} is not a list of labels; see what ./mx annotate writes")
+    return [label_from_entry(entry, f"{path}, label {n}") for n, entry in enumerate(entries, 1)]
+
+
+def write_annotations(session: Path, labels: Sequence[Label]) -> None:
+    """Replace `labels.yaml` by these labels, in the order of their onsets, all or nothing."""
+    ordered = sorted(labels, key=lambda label: (label.onset_ns, label.offset_ns))
+    entries = [
+        {
+            "subject": label.subject,
+            "au": list(label.au),
+            "intensity": [float(value) for value in label.intensity],
+            "onset_ns": label.onset_ns,
+            "apex_ns": label.apex_ns,
+            "offset_ns": label.offset_ns,
+            "source": label.source,
+            "condition": label.condition,
+        }
+        for label in ordered
+    ]
+    path = session / LABELS_FILE
+    partial = path.with_suffix(".yaml.partial")
+    try:
+        partial.write_text(
+            yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        os.replace(partial, path)
+    except OSError as error:
+        raise MxError(f"cannot write {path}: {error.strerror}; check its rights") from error
+
+
+def read_csv(path: Path) -> list[Label]:
+    """Labels from a CSV with the columns of `FIELDS`; several AUs are separated by spaces.
+
+    `source` may be left out (`annotator`), and `condition`. Raises MxError naming file and line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MxError(f"cannot read {path} as CSV: {error}") from error
+    if not rows:
+        raise MxError(f"{path} holds no label; expected the columns {','.join(FIELDS)}")
+    labels = []
+    for number, row in enumerate(rows, 2):
+        entry: dict[str, Any] = {key: value for key, value in row.items() if key and value}
+        for name in ("au", "intensity"):
+            entry[name] = (entry.get(name) or "").split()
+        labels.append(label_from_entry(entry, f"{path}, line {number}"))
+    return labels
+
+
+def label_from_entry(entry: Any, where: str) -> Label:
+    """A checked label from plain values; MxError begins with `where`."""
+    if not isinstance(entry, dict):
+        raise MxError(f"{where}: expected the entries {', '.join(FIELDS)}")
+    for name in entry:
+        if name not in FIELDS:
+            raise MxError(f"{where}: unknown entry {name!r}; known are {', '.join(FIELDS)}")
+    try:
+        label = Label(
+            subject=str(entry["subject"]),
+            au=tuple(int(str(au).upper().removeprefix("AU")) for au in entry["au"]),
+            intensity=tuple(float(value) for value in entry["intensity"]),
+            onset_ns=int(entry["onset_ns"]),
+            apex_ns=int(entry["apex_ns"]),
+            offset_ns=int(entry["offset_ns"]),
+            source=str(entry.get("source", "annotator")),
+            condition=str(entry.get("condition", "")),
+        )
+    except KeyError as error:
+        raise MxError(f"{where}: the entry {error.args[0]!r} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise MxError(f"{where}: {error}") from error
+    _check(label, where)
+    return label
+
+
+def check_inside(label: Label, start_ns: int, end_ns: int, where: str) -> None:
+    """Raise MxError when a label reaches outside its session."""
+    if label.onset_ns < start_ns or label.offset_ns > end_ns:
+        raise MxError(
+            f"{where}: the label from {label.onset_ns} to {label.offset_ns} ns lies outside its "
+            f"session ({start_ns} to {end_ns} ns)"
+        )
+
+
+def _check(label: Label, where: str) -> None:
+    if not label.au or len(label.au) != len(label.intensity):
+        raise MxError(
+            f"{where}: {len(label.au)} Action Units with {len(label.intensity)} intensities; "
+            "give one intensity for each, and at least one"
+        )
+    for au, intensity in zip(label.au, label.intensity, strict=True):
+        if not 1 <= au <= 99:
+            raise MxError(f"{where}: AU{au} is no FACS number from 1 to 99")
+        if not 0 <= intensity <= 1:
+            raise MxError(f"{where}: intensity {intensity} is outside 0 to 1")
+    if not label.onset_ns <= label.apex_ns <= label.offset_ns:
+        raise MxError(f"{where}: onset, apex and offset are not in this order")

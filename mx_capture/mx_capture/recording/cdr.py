@@ -1,0 +1,175 @@
+"""Packets, frames and labels to and from CDR bytes, without ROS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.image import message_to_cvimage
+
+from mx_capture.errors import MxError
+from mx_capture.recording.message_types import ensure_type, typestore
+from mx_capture.stream import Frame, Label, Packet
+
+PACKET_TYPE = "event_camera_msgs/msg/EventPacket"
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+LABEL_TYPE = "mx_msgs/msg/Label"
+
+_NS_PER_S = 1_000_000_000
+
+
+def packet_to_cdr(packet: Packet, frame_id: str) -> bytes:
+    """An EventPacket with `header.stamp` = `packet.stamp_ns`."""
+    return _serialize(
+        PACKET_TYPE,
+        header=_header(packet.stamp_ns, frame_id),
+        height=packet.height,
+        width=packet.width,
+        seq=packet.seq,
+        time_base=packet.time_base,
+        encoding=packet.encoding,
+        is_bigendian=False,
+        events=np.frombuffer(packet.events, np.uint8),
+    )
+
+
+def frame_to_cdr(frame: Frame, frame_id: str) -> bytes:
+    """An Image, rgb8 or mono8."""
+    image = np.ascontiguousarray(frame.image)
+    return _serialize(
+        IMAGE_TYPE,
+        header=_header(frame.stamp_ns, frame_id),
+        height=image.shape[0],
+        width=image.shape[1],
+        encoding="mono8" if image.ndim == 2 else "rgb8",
+        is_bigendian=0,
+        step=image.strides[0],
+        data=image.reshape(-1),
+    )
+
+
+def label_to_cdr(label: Label, frame_id: str) -> bytes:
+    """An mx_msgs/Label, stamped with its offset."""
+    return _serialize(
+        LABEL_TYPE,
+        header=_header(label.offset_ns, frame_id),
+        subject=label.subject,
+        au=np.array(label.au, np.uint8),
+        intensity=np.array(label.intensity, np.float32),
+        onset=_time(label.onset_ns),
+        apex=_time(label.apex_ns),
+        offset=_time(label.offset_ns),
+        source=label.source,
+        condition=label.condition,
+    )
+
+
+def camera_info_to_cdr(
+    size: tuple[int, int],
+    stamp_ns: int,
+    frame_id: str,
+    matrix: np.ndarray | None = None,
+    distortion: np.ndarray | None = None,
+) -> bytes:
+    """A CameraInfo of `(height, width)`; without `matrix` uncalibrated, which is all zeros.
+
+    `matrix`: `(3, 3)` in pixels; `distortion`: `(5,)` of the plumb_bob model.
+    """
+    intrinsic = np.zeros((3, 3)) if matrix is None else np.asarray(matrix, np.float64)
+    projection = np.zeros((3, 4))
+    projection[:, :3] = intrinsic
+    region = _make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0,
+                   do_rectify=False)  # fmt: skip
+    return _serialize(
+        CAMERA_INFO_TYPE,
+        header=_header(stamp_ns, frame_id),
+        height=size[0],
+        width=size[1],
+        distortion_model="plumb_bob",
+        d=np.zeros(5) if distortion is None else np.asarray(distortion, np.float64),
+        k=intrinsic.reshape(9),
+        r=np.zeros(9) if matrix is None else np.eye(3).reshape(9),
+        p=projection.reshape(12),
+        binning_x=0,
+        binning_y=0,
+        roi=region,
+    )
+
+
+def packet_from_cdr(cdr: bytes) -> Packet:
+    """The Packet of an EventPacket."""
+    message = read_message(cdr, PACKET_TYPE)
+    return Packet(
+        stamp_ns=stamp_ns(message.header.stamp),
+        seq=message.seq,
+        encoding=message.encoding,
+        height=message.height,
+        width=message.width,
+        time_base=message.time_base,
+        events=message.events.tobytes(),
+    )
+
+
+def frame_from_cdr(cdr: bytes, type_name: str = IMAGE_TYPE) -> Frame:
+    """The Frame of an Image or CompressedImage, in RGB order or grey, 8 bits."""
+    message = read_message(cdr, type_name)
+    if type_name == COMPRESSED_TYPE:
+        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
+        if image is None:
+            raise MxError(
+                f"a {type_name} holds no readable {message.format} image; record it again"
+            )
+        return Frame(stamp_ns(message.header.stamp), cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    grey = message.encoding.startswith(("mono", "8UC1", "16UC1"))
+    image = message_to_cvimage(message, "mono8" if grey else "rgb8")
+    return Frame(stamp_ns(message.header.stamp), image)
+
+
+def label_from_cdr(cdr: bytes) -> Label:
+    """The Label of an mx_msgs/Label."""
+    message = read_message(cdr, LABEL_TYPE)
+    return Label(
+        subject=message.subject,
+        au=tuple(int(au) for au in message.au),
+        intensity=tuple(round(float(value), 6) for value in message.intensity),
+        onset_ns=stamp_ns(message.onset),
+        apex_ns=stamp_ns(message.apex),
+        offset_ns=stamp_ns(message.offset),
+        source=message.source,
+        condition=message.condition,
+    )
+
+
+def read_message(cdr: bytes, type_name: str) -> Any:
+    """A message with the fields of its type; raises MxError when the bytes do not fit it."""
+    ensure_type(type_name)
+    try:
+        return typestore().deserialize_cdr(cdr, type_name)
+    except Exception as error:  # The generated parsers raise whatever slicing foreign bytes gives.
+        raise MxError(f"a message is no valid {type_name}; the recording is damaged") from error
+
+
+def stamp_ns(time: Any) -> int:
+    """Nanoseconds of a builtin_interfaces/Time."""
+    return int(time.sec) * _NS_PER_S + int(time.nanosec)
+
+
+def _serialize(type_name: str, **fields: Any) -> bytes:
+    return bytes(typestore().serialize_cdr(_make(type_name, **fields), type_name))
+
+
+def _make(type_name: str, **fields: Any) -> Any:
+    ensure_type(type_name)
+    return typestore().types[type_name](**fields)
+
+
+def _time(value_ns: int) -> Any:
+    sec, nanosec = divmod(value_ns, _NS_PER_S)
+    return _make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
+
+
+def _header(value_ns: int, frame_id: str) -> Any:
+    return _make("std_msgs/msg/Header", stamp=_time(value_ns), frame_id=frame_id)
