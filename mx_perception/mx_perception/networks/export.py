@@ -114,8 +114,11 @@ def _start(folder: Path, network: nn.Module) -> Path:
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
     save_file(weights, part / WEIGHTS_FILE)
+    (part / WEIGHTS_FILE).chmod(0o644)
     return part
 
 

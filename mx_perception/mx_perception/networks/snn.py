@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import snntorch
 import torch
@@ -25,6 +25,7 @@ from snntorch import surrogate
 from torch import Tensor, nn
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
+from mx_perception.networks.leaky_clip import SLOPE, leaky_clip
 
 EXACT_BITS = 24
 """Integers up to 2**24 are exact in float32."""
@@ -39,7 +40,7 @@ class AuNetworkConfig(Config):
     polarities: int = setting(2, "Polarity channels of the input", minimum=1, maximum=8)
     pool: int = setting(2, "Side of the squares of pixels summed at the input", minimum=1)
     count_limit: int = setting(
-        7, "Counts above this are cut, so that flicker does not drown motion", minimum=1
+        15, "Pooled counts above this are cut, so that flicker does not drown motion", minimum=1
     )
     channels_1: int = setting(24, "Channels of the first layer", minimum=1)
     channels_2: int = setting(48, "Channels of the second layer", minimum=1)
@@ -121,21 +122,15 @@ class AuNetwork(nn.Module):
     def forward_clip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
-        `x (T, B, P, H, W)` -> score logits `(T, B, 14)`, evidence `(T, B, 15)` and the mean firing
+        `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence `(T, B, 15)` and the mean firing
         rate of each layer `(4,)`.
         """
         bins, batch = x.shape[:2]
-        spikes = self._front(x.flatten(0, 1))
+        spikes = self._front(x.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
         rates = []
         for layer in range(4):
-            current = self._current(layer, spikes)
-            current = current.unflatten(0, (bins, batch))
-            mem = torch.zeros_like(current[0])
-            outputs = []
-            for bin_current in current.unbind(0):
-                spk, mem = self.neurons[layer](bin_current, mem)
-                outputs.append(spk)
-            spikes = torch.cat(outputs)
+            current = self._current(layer, spikes).float()
+            spikes = self._fire(layer, current, bins)
             rates.append(spikes.mean())
         drive = self.score_head(spikes).unflatten(0, (bins, batch))
         evidence = self.evidence_head(spikes).unflatten(0, (bins, batch))
@@ -154,7 +149,7 @@ class AuNetwork(nn.Module):
         """
         copy = AuNetwork(self.config)
         copy.load_state_dict({k: v.detach().clone() for k, v in self.state_dict().items()})
-        input_limit = float(self.config.count_limit * self.config.pool**2)
+        input_limit = float(self.config.count_limit)
         with torch.no_grad():
             for layer, linear in enumerate([*copy.convolutions, copy.dense]):
                 _fold(linear, copy.norms[layer])  # type: ignore[index]
@@ -169,17 +164,26 @@ class AuNetwork(nn.Module):
         return copy.eval().requires_grad_(False)
 
     def _front(self, x: Tensor) -> Tensor:
-        x = x.float().clamp(max=self.config.count_limit)
-        if self.config.pool > 1:
-            x = nn.functional.avg_pool2d(x, self.config.pool) * self.config.pool**2
-        return x
+        x = x.float()
+        pool = self.config.pool
+        if pool > 1 and x.shape[-1] == self.config.width:
+            x = nn.functional.avg_pool2d(x, pool) * pool**2
+        return x.clamp(max=self.config.count_limit)
 
     def _current(self, layer: int, spikes: Tensor) -> Tensor:
-        if layer < 3:
-            current = self.convolutions[layer](spikes)
-        else:
-            current = self.dense(spikes.flatten(1))
+        current = self.convolutions[layer](spikes) if layer < 3 else self.dense(spikes.flatten(1))
         return current if self.norms is None else self.norms[layer](current)
+
+    def _fire(self, layer: int, current: Tensor, bins: int) -> Tensor:
+        neuron = self.neurons[layer]
+        if current.device.type == "cpu":
+            return leaky_clip(current, bins, neuron.beta, neuron.threshold)
+        steps = current.unflatten(0, (bins, -1))
+        mem, outputs = torch.zeros_like(steps[0]), []
+        for step in steps.unbind(0):
+            spk, mem = neuron(step, mem)
+            outputs.append(spk)
+        return torch.cat(outputs)
 
     def _decay(self) -> Tensor:
         return self.score_decay.clamp(0.0, 1.0)
@@ -208,17 +212,17 @@ def _leaky(shape: tuple[int, ...]) -> snntorch.Leaky:
         learn_beta=True,
         threshold=torch.ones(shape),
         learn_threshold=True,
-        spike_grad=surrogate.fast_sigmoid(slope=10),
+        spike_grad=surrogate.fast_sigmoid(slope=float(SLOPE)),
     )
 
 
-def _fold(linear: nn.Module, norm: nn.Module) -> None:
+def _fold(linear: Any, norm: Any) -> None:
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     linear.weight.mul_(scale.reshape(-1, *[1] * (linear.weight.dim() - 1)))
     linear.bias.copy_((linear.bias - norm.running_mean) * scale + norm.bias)
 
 
-def _snap(linear: nn.Module, input_limit: float) -> None:
+def _snap(linear: Any, input_limit: float) -> None:
     """Round weights to the finest grid on which no sum can exceed 2**24 units."""
     largest = (linear.weight.abs().flatten(1).sum(1) * input_limit + linear.bias.abs()).max()
     bits = min(EXACT_BITS - 1 - math.ceil(math.log2(max(float(largest), 1e-6))), 16)

@@ -1,0 +1,47 @@
+"""Splits that no person straddles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mx_capture.errors import MxError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Subjects to train on and subjects to test on; they share nobody."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        both = set(self.train) & set(self.test)
+        if both:
+            raise MxError(f"subject {min(both)} is in training and test; folds must be disjoint")
+        if not self.train or not self.test:
+            raise MxError("a fold needs subjects to train on and to test on; record more subjects")
+
+
+def make_folds(subjects: Sequence[str], folds: str, seed: int) -> list[Fold]:
+    """`loso` leaves each subject out once; a number k makes k groups, drawn by `seed`.
+
+    Raises MxError with fewer than two subjects, or fewer subjects than folds.
+    """
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise MxError(
+            f"the data set has {len(names)} subject; at least 2 are needed to test on others"
+        )
+    if folds == "loso":
+        groups = [[name] for name in names]
+    else:
+        count = int(folds) if folds.isdigit() else 0
+        if not 2 <= count <= len(names):
+            raise MxError(f"folds={folds!r} must be loso or a number from 2 to {len(names)}")
+        shuffled = np.random.default_rng(seed).permutation(names).tolist()
+        groups = [shuffled[index::count] for index in range(count)]
+    return [
+        Fold(tuple(n for n in names if n not in group), tuple(sorted(group))) for group in groups
+    ]

@@ -1,0 +1,131 @@
+"""Figures of merit, from counts, so that folds can be pooled before anything is averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from mx_capture.errors import MxError
+
+IOU_HIT = 0.5
+"""MEGC: a detection that overlaps a label by this much is a hit."""
+
+
+def confusion(truth: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
+    """`(classes, classes) int64` counts, rows are the truth. Inputs: class indices `(N,)`."""
+    return np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
+
+
+def classification(counts: np.ndarray) -> dict[str, float]:
+    """Accuracy, UF1, UAR of a confusion matrix, beside chance and the majority class.
+
+    UF1 is the mean over classes of 2TP/(2TP+FP+FN), UAR the mean recall (MEGC 2019). A class
+    without a clip raises MxError: it would silently change both.
+    """
+    per_class = counts.sum(1)
+    if (per_class == 0).any():
+        raise MxError(f"class {int(np.argmin(per_class))} has no clip; every class must be present")
+    hits = np.diag(counts)
+    return {
+        "clips": int(counts.sum()),
+        "accuracy": float(hits.sum() / counts.sum()),
+        "uf1": float(np.mean(2 * hits / (per_class + counts.sum(0)))),
+        "uar": float(np.mean(hits / per_class)),
+        "chance": 1.0 / len(counts),
+        "majority": float(per_class.max() / counts.sum()),
+    }
+
+
+def f1_per_unit(truth: np.ndarray, scores: np.ndarray, threshold: float = 0.5) -> dict[str, list]:
+    """F1 and prevalence per column of boolean `truth (N, units)`; F1 is None without a positive."""
+    guess = scores >= threshold
+    hits, wrong = (truth & guess).sum(0), (truth ^ guess).sum(0)
+    f1 = [
+        float(2 * h / (2 * h + w)) if t else None
+        for h, w, t in zip(hits, wrong, truth.sum(0), strict=True)
+    ]
+    return {"f1": f1, "prevalence": truth.mean(0).tolist()}
+
+
+def interval_iou(one: tuple[float, float], two: tuple[float, float]) -> float:
+    """Overlap of two intervals over their union, 0..1; 0 for two empty ones."""
+    overlap = max(0.0, min(one[1], two[1]) - max(one[0], two[0]))
+    union = (one[1] - one[0]) + (two[1] - two[0]) - overlap
+    return overlap / union if union > 0 else 0.0
+
+
+def match_intervals(
+    labels: Sequence[tuple[float, float]], found: Sequence[tuple[float, float]]
+) -> list[tuple[int, int]]:
+    """Pairs (label, detection) with IoU of at least 0.5, best first, each used once."""
+    pairs = [
+        (interval_iou(label, detection), i, j)
+        for i, label in enumerate(labels)
+        for j, detection in enumerate(found)
+    ]
+    matched: list[tuple[int, int]] = []
+    for iou, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        taken = any(i == a or j == b for a, b in matched)
+        if iou >= IOU_HIT and not taken:
+            matched.append((i, j))
+    return matched
+
+
+def spotting_f1(hits: int, labels: int, found: int) -> float:
+    """F1 over a whole set of recordings; 0 when there is nothing to find and nothing found."""
+    return 2.0 * hits / (labels + found) if labels + found else 0.0
+
+
+def strs(spotting: float, analysis: float) -> float:
+    """Spot-then-recognise score of MEGC: F1 of spotting times F1 of analysing the hits."""
+    return spotting * analysis
+
+
+def psnr(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Peak signal to noise ratio in dB of two uint8 images, data range 1; infinite when equal.
+
+    `mask (H, W) bool` restricts it; an empty mask gives NaN.
+    """
+    squares = ((one.astype(np.float64) - two) / 255.0) ** 2
+    if squares.ndim == 3:
+        squares = squares.mean(2)
+    error = squares.mean() if mask is None else squares[mask].mean() if mask.any() else np.nan
+    return float(-10.0 * np.log10(error)) if error != 0 else float("inf")
+
+
+def ssim(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Structural similarity (Wang et al. 2004) of two uint8 images: 11x11 Gaussian, sigma 1.5.
+
+    K is 0.01 and 0.03, the range 1; colour is averaged over channels. Whole windows only: a border
+    of 5 pixels counts for nothing. An empty mask gives NaN.
+    """
+    a, b = one.astype(np.float64) / 255.0, two.astype(np.float64) / 255.0
+    mean_a, mean_b = _blur(a), _blur(b)
+    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
+    shared = _blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    values = ((2 * mean_a * mean_b + c1) * (2 * shared + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    )
+    if values.ndim == 3:
+        values = values.mean(2)
+    inside = np.s_[5:-5, 5:-5]
+    if mask is None:
+        return float(values[inside].mean())
+    return float(values[inside][mask[inside]].mean()) if mask[inside].any() else float("nan")
+
+
+def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarray:
+    """`(H, W) bool`: where the image changed by more than `level` (of 255), and 2 pixels around.
+
+    Both images are blurred a little first, so that sensor noise does not count as motion.
+    """
+    greys = [i if i.ndim == 2 else cv2.cvtColor(i, cv2.COLOR_RGB2GRAY) for i in (key, target)]
+    smooth = [cv2.GaussianBlur(grey, (0, 0), 1.0) for grey in greys]
+    moved = cv2.absdiff(smooth[0], smooth[1]) > level
+    return cv2.dilate(moved.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101)

@@ -1,0 +1,114 @@
+"""What training reads: the event tensors of one face over one session, stored sparsely, and labels.
+
+Tensors are made by the same pipeline as live ones; a sequence is only a compact way to keep them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mx_capture.errors import MxError
+
+CELL_DTYPE = np.dtype([("hop", "<u4"), ("x", "u1"), ("y", "u1"), ("p", "u1"), ("count", "u1")])
+"""A pixel of a hop that is not empty."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A labelled expression in hops of the sequence (fractions count)."""
+
+    au: tuple[int, ...]
+    intensity: tuple[float, ...]
+    onset: float
+    apex: float
+    offset: float
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class FaceSequence:
+    """`cells` are sorted by hop; `size` is (height, width) of the crop.
+
+    `frames (N, h, w) uint8` are grey crops of the RGB camera, and `frame_hops (N,) int` the hops at
+    whose end they were there; both are empty without an RGB camera.
+    """
+
+    subject: str
+    session: str
+    condition: str
+    hops: int
+    hop_us: int
+    size: tuple[int, int]
+    cells: np.ndarray
+    spans: tuple[Span, ...]
+    frames: np.ndarray
+    frame_hops: np.ndarray
+
+    def dense(self, first: int, hops: int) -> np.ndarray:
+        """`(hops, 2, H, W) uint8` counts; hops outside the sequence are empty."""
+        tensor = np.zeros((hops, 2, *self.size), np.uint8)
+        begin, end = np.searchsorted(self.cells["hop"], [max(first, 0), max(first + hops, 0)])
+        part = self.cells[begin:end]
+        tensor[part["hop"].astype(np.int64) - first, part["p"], part["y"], part["x"]] = part[
+            "count"
+        ]
+        return tensor
+
+
+def cells_of(hop: int, tensor: np.ndarray) -> np.ndarray:
+    """The cells of one hop's `(1, 2, H, W) uint8` tensor (H, W at most 256)."""
+    p, y, x = np.nonzero(tensor[0])
+    cells = np.empty(p.size, CELL_DTYPE)
+    cells["hop"], cells["p"], cells["y"], cells["x"] = hop, p, y, x
+    cells["count"] = tensor[0][p, y, x]
+    return cells
+
+
+def save_sequences(path: Path, sequences: Sequence[FaceSequence]) -> None:
+    """Write sequences to one compressed `.npz`, whole or not at all."""
+    arrays: dict[str, np.ndarray] = {}
+    entries = []
+    for index, sequence in enumerate(sequences):
+        entry: dict[str, Any] = {
+            name: getattr(sequence, name)
+            for name in ("subject", "session", "condition", "hops", "hop_us", "size")
+        }
+        entry["spans"] = [asdict(span) for span in sequence.spans]
+        entries.append(entry)
+        for name in ("cells", "frames", "frame_hops"):
+            arrays[f"{name}_{index}"] = getattr(sequence, name)
+    arrays["index"] = np.frombuffer(json.dumps(entries).encode(), np.uint8)
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    part.replace(path)
+
+
+def load_sequences(paths: Iterable[Path]) -> list[FaceSequence]:
+    """Read files of `save_sequences`; MxError names one that is damaged."""
+    sequences = []
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                for index, entry in enumerate(json.loads(archive["index"].tobytes())):
+                    arrays = {n: archive[f"{n}_{index}"] for n in ("cells", "frames", "frame_hops")}
+                    sequences.append(_sequence(entry, arrays))
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise MxError(
+                f"{path} is no sequence file ({error}); delete it and try again"
+            ) from error
+    return sequences
+
+
+def _sequence(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> FaceSequence:
+    spans = tuple(
+        Span(**{**span, "au": tuple(span["au"]), "intensity": tuple(span["intensity"])})
+        for span in entry.pop("spans")
+    )
+    return FaceSequence(**{**entry, "size": tuple(entry["size"])}, spans=spans, **arrays)

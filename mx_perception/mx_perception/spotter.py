@@ -1,0 +1,158 @@
+"""From scores per hop to micro-expressions: onset, apex and offset of each Action Unit.
+
+One small state machine per face and Action Unit, with two thresholds (hysteresis). ONSET is
+announced as soon as the score has stayed high for `confirm_us`; its time is where the score
+began to rise. An expression that turns out too short or too long is withdrawn: its OFFSET comes
+with score 0. Blinks move both lids at once, which looks like AU05 and AU07 together; no face does
+both, so eyelid Action Units are held back around such hops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from mx_capture.config import Config, setting
+
+from mx_perception.action_units import AU_NUMBERS
+
+ONSET, APEX, OFFSET = 0, 1, 2
+"""Phases, as in mx_msgs/MicroExpression."""
+EYELIDS = (5, 6, 7)
+BLINK_PAIR = (5, 7)
+
+
+@dataclass(frozen=True)
+class SpotterConfig(Config):
+    """Thresholds are scores (0..1), times are sensor time in microseconds."""
+
+    on_score: float = setting(0.5, "An expression begins at this score", minimum=0, maximum=1)
+    off_score: float = setting(0.3, "and ends below this one", minimum=0, maximum=1)
+    confirm_us: int = setting(20_000, "How long the score stays high before ONSET", minimum=0)
+    onset_lag_us: int = setting(0, "Taken off the onset: the score's usual delay", minimum=0)
+    min_duration_us: int = setting(60_000, "Shorter expressions are withdrawn", minimum=0)
+    max_duration_us: int = setting(800_000, "Longer ones are withdrawn: not micro", minimum=1)
+    blink_score: float = setting(
+        0.3, "AU05 and AU07 both above this are a blink", minimum=0, maximum=1
+    )
+    blink_hold_us: int = setting(150_000, "Eyelid units rest this long after one", minimum=0)
+
+
+@dataclass(frozen=True)
+class MicroExpression:
+    """One phase of an expression. Times of phases not reached yet are 0; times are ns.
+
+    `score` is the highest score so far, 0..1; an OFFSET with score 0 withdraws the expression.
+    """
+
+    face_id: str
+    au: int
+    phase: int
+    onset_ns: int
+    apex_ns: int
+    offset_ns: int
+    score: float
+
+
+@dataclass
+class _Unit:
+    """What is going on with one Action Unit of one face; -1 stands for not yet."""
+
+    rise_ns: int = -1
+    high_ns: int = -1
+    peak: float = 0.0
+    peak_ns: int = -1
+    announced: bool = False
+    apex_announced: bool = False
+    spent: bool = False
+
+
+@dataclass
+class _Face:
+    units: list[_Unit]
+    stamp_ns: int = -1
+    blink_until_ns: int = -1
+
+
+@dataclass
+class Spotter:
+    """Feed it every hop's scores in order of time; it keeps little and never looks back."""
+
+    config: SpotterConfig = field(default_factory=SpotterConfig)
+    action_units: Sequence[int] = AU_NUMBERS
+    _faces: dict[str, _Face] = field(default_factory=dict)
+
+    def update(self, face_id: str, stamp_ns: int, scores: np.ndarray) -> list[MicroExpression]:
+        """Phases reached at this hop. `scores (n_au,)` in the order of `action_units`.
+
+        A stamp that is not later than the last one starts the face over.
+        """
+        face = self._faces.get(face_id)
+        if face is None or stamp_ns <= face.stamp_ns:
+            face = self._faces[face_id] = _Face([_Unit() for _ in self.action_units])
+        face.stamp_ns = stamp_ns
+        self._watch_blink(face, stamp_ns, scores)
+        found: list[MicroExpression] = []
+        for index, au in enumerate(self.action_units):
+            held = au in EYELIDS and stamp_ns < face.blink_until_ns
+            score = 0.0 if held else float(scores[index])
+            unit = face.units[index]
+            for phase in self._advance(unit, stamp_ns, score):
+                found.append(self._message(face_id, au, phase, unit, stamp_ns))
+            if score < self.config.off_score:
+                face.units[index] = _Unit()
+        return found
+
+    def reset(self, face_id: str) -> None:
+        """Forget a face: it is gone, or its tensors are not continuous."""
+        self._faces.pop(face_id, None)
+
+    def _watch_blink(self, face: _Face, stamp_ns: int, scores: np.ndarray) -> None:
+        if any(au not in self.action_units for au in BLINK_PAIR):
+            return
+        pair = [scores[list(self.action_units).index(au)] for au in BLINK_PAIR]
+        if min(pair) > self.config.blink_score:
+            face.blink_until_ns = stamp_ns + 1000 * self.config.blink_hold_us
+
+    def _advance(self, unit: _Unit, stamp_ns: int, score: float) -> list[int]:
+        config = self.config
+        if score < config.off_score:
+            if not unit.announced or unit.spent:
+                return []
+            if stamp_ns - unit.rise_ns < 1000 * config.min_duration_us:
+                unit.peak = 0.0
+            return [OFFSET] if unit.apex_announced or unit.peak == 0.0 else [APEX, OFFSET]
+        if unit.rise_ns < 0:
+            unit.rise_ns = stamp_ns
+        if score > unit.peak and not unit.apex_announced:
+            unit.peak, unit.peak_ns = score, stamp_ns
+        if score >= config.on_score and unit.high_ns < 0:
+            unit.high_ns = stamp_ns
+        phases = []
+        confirmed = unit.high_ns >= 0 and stamp_ns - unit.high_ns >= 1000 * config.confirm_us
+        if confirmed and not unit.announced:
+            unit.announced = True
+            phases.append(ONSET)
+        falling = score < unit.peak - 0.5 * (unit.peak - config.off_score)
+        if unit.announced and falling and not unit.apex_announced and not unit.spent:
+            unit.apex_announced = True
+            phases.append(APEX)
+        too_long = stamp_ns - unit.rise_ns > 1000 * config.max_duration_us
+        if unit.announced and too_long and not unit.spent:
+            unit.spent, unit.peak = True, 0.0
+            phases.append(OFFSET)
+        return phases
+
+    def _message(
+        self, face_id: str, au: int, phase: int, unit: _Unit, stamp_ns: int
+    ) -> MicroExpression:
+        return MicroExpression(
+            face_id=face_id,
+            au=au,
+            phase=phase,
+            onset_ns=unit.rise_ns - 1000 * self.config.onset_lag_us,
+            apex_ns=unit.peak_ns if phase != ONSET else 0,
+            offset_ns=stamp_ns if phase == OFFSET else 0,
+            score=unit.peak,
+        )

@@ -1,0 +1,224 @@
+"""Train the Action Unit network on sequences of faces."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
+from torch import Tensor
+from torch.nn import functional
+
+from mx_perception import metrics
+from mx_perception.action_units import CLIP_CLASSES, au_name
+from mx_perception.folds import Fold
+from mx_perception.networks.export import load_au, save_au
+from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
+from mx_perception.progress import TrainingState, load_best, restore, store, store_best
+from mx_perception.sequences import FaceSequence
+from mx_perception.windows import NO_CLASS, AugmentConfig, Batch, Window, clip_windows, render
+
+
+@dataclass(frozen=True)
+class TrainAuConfig(Config):
+    """The training loop."""
+
+    epochs: int = setting(30, "Passes over the training windows", minimum=1)
+    patience: int = setting(10, "Epochs without a better UF1 before it stops", minimum=1)
+    batch: int = setting(32, "Windows in a batch", minimum=1)
+    hops: int = setting(64, "Hops in a window", minimum=4)
+    neutral: int = setting(1, "Windows without expression per sequence", minimum=0)
+    learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
+    weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
+    score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
+    rate_weight: float = setting(0.1, "Weight of the penalty on firing above 15%", minimum=0)
+    seed: int = setting(0, "Of weights, windows and augmentation", minimum=0)
+
+
+Report = Callable[[str, dict[str, float]], None]
+"""Called with a line and figures after each epoch."""
+
+
+def train_fold(
+    sequences: Sequence[FaceSequence],
+    fold: Fold,
+    out: Path,
+    config: TrainAuConfig,
+    network_config: AuNetworkConfig,
+    augment: AugmentConfig,
+    report: Report,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> dict[str, Any]:
+    """Train on `fold.train`, test on `fold.test`; writes a checkpoint to `out` and returns metrics.
+
+    `start_from` is a checkpoint to fine-tune. With `resume` an interrupted run goes on where its
+    last epoch ended. Raises MxError when a class is missing or a loss is not finite.
+    """
+    torch.manual_seed(config.seed)
+    train = [s for s in sequences if s.subject in fold.train]
+    test = [s for s in sequences if s.subject in fold.test]
+    test_windows = clip_windows(test, config.hops, np.random.default_rng(1), neutral=1)
+    check_classes(train, config)
+    network = load_au(start_from) if start_from else AuNetwork(network_config)
+    per_epoch = -(
+        -len(clip_windows(train, config.hops, np.random.default_rng(0), config.neutral))
+        // config.batch
+    )
+    optimizer, schedule = _optimizer(network, config, per_epoch)
+    state = TrainingState()
+    if resume:
+        state = restore(out, network, optimizer, schedule)
+    best = dict(state.best)
+    for epoch in range(state.epoch, config.epochs):
+        if epoch - best.get("epoch", epoch) > config.patience:
+            break
+        began = time.monotonic()
+        loss = _epoch(network, optimizer, schedule, train, config, augment, epoch)
+        result = evaluate_clips(network.deployed(), test, test_windows, config)
+        figures = {"loss": loss, **result["classification"], "seconds": time.monotonic() - began}
+        report(f"epoch {epoch + 1}/{config.epochs}", figures)
+        if figures["uf1"] > best.get("uf1", -1.0):
+            best = {"epoch": epoch, "uf1": figures["uf1"]}
+            store_best(out, network)
+        store(out, network, optimizer, schedule, TrainingState(epoch + 1, best))
+    load_best(out, network)
+    result = evaluate_clips(network.deployed(), test, test_windows, config)
+    save_au(network, out, sections(config, augment, fold, result, train))
+    return result
+
+
+def evaluate_clips(
+    network: AuNetwork,
+    sequences: Sequence[FaceSequence],
+    windows: Sequence[Window],
+    config: TrainAuConfig,
+) -> dict[str, Any]:
+    """Clip classification and scores per hop of a deployed network, nothing augmented."""
+    truth, guess, active, scores = [], [], [], []
+    for begin in range(0, len(windows), config.batch):
+        part = windows[begin : begin + config.batch]
+        batch = render(sequences, part, config.hops, network.config.pool)
+        with torch.no_grad():
+            logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
+        keep = batch.classes != NO_CLASS
+        truth.append(batch.classes[keep])
+        guess.append(evidence.mean(0).argmax(1).numpy()[keep])
+        active.append(batch.activity.reshape(-1, batch.activity.shape[2]) > 0.5)
+        scores.append(torch.sigmoid(logits).flatten(0, 1).numpy())
+    counts = metrics.confusion(np.concatenate(truth), np.concatenate(guess), len(CLIP_CLASSES))
+    return {
+        "classification": metrics.classification(counts),
+        "confusion": counts.tolist(),
+        "hops": metrics.f1_per_unit(np.concatenate(active), np.concatenate(scores)),
+    }
+
+
+def check_classes(sequences: Sequence[FaceSequence], config: TrainAuConfig) -> None:
+    """Every class must have a window; MxError names the first that has none."""
+    rng = np.random.default_rng(0)
+    windows = clip_windows(sequences, config.hops, rng, config.neutral)
+    seen = {au for w in windows if w.span is not None for au in w.span.au if len(w.span.au) == 1}
+    seen |= {0 for w in windows if w.span is None}
+    missing = [au_name(number) for number in CLIP_CLASSES if number not in seen]
+    if missing:
+        raise MxError(f"the training subjects show no {missing[0]} alone; record or simulate some")
+
+
+def sections(
+    config: TrainAuConfig,
+    augment: AugmentConfig,
+    fold: Fold,
+    result: dict[str, Any],
+    train: Sequence[FaceSequence],
+) -> dict[str, Any]:
+    """Everything that model.json says beside the architecture."""
+    return {
+        "preprocessing": {
+            "input": "counts per pixel and polarity, uint8, (F, P, H, W), one bin per hop",
+            "hop_us": train[0].hop_us,
+        },
+        "training": {
+            "settings": dataclasses.asdict(config),
+            "augmentation": dataclasses.asdict(augment),
+            "train_subjects": list(fold.train),
+            "test_subjects": list(fold.test),
+            "spans": sum(len(s.spans) for s in train),
+            "torch": torch.__version__,
+        },
+        "metrics": result,
+    }
+
+
+def _optimizer(
+    network: AuNetwork, config: TrainAuConfig, per_epoch: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    matrices = [p for p in network.parameters() if p.dim() > 1 and p.shape[-1] > 1]
+    rest = [p for p in network.parameters() if not (p.dim() > 1 and p.shape[-1] > 1)]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.epochs * per_epoch + 1, pct_start=0.2
+    )
+    return optimizer, schedule
+
+
+def _epoch(
+    network: AuNetwork,
+    optimizer: torch.optim.AdamW,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+    sequences: Sequence[FaceSequence],
+    config: TrainAuConfig,
+    augment: AugmentConfig,
+    epoch: int,
+) -> float:
+    """One pass; windows and augmentation depend on seed and epoch only. Returns the mean loss."""
+    rng = np.random.default_rng((config.seed, epoch))
+    windows = clip_windows(sequences, config.hops, rng, config.neutral)
+    order = rng.permutation(len(windows))
+    network.train()
+    losses = []
+    for begin in range(0, len(windows), config.batch):
+        part = [windows[i] for i in order[begin : begin + config.batch]]
+        batch = render(sequences, part, config.hops, network.config.pool, rng, augment)
+        loss = _loss(network, batch, config)
+        if not torch.isfinite(loss):
+            raise MxError(
+                f"the loss became {loss.item()} in epoch {epoch + 1}; lower --learning-rate "
+                f"({config.learning_rate}) or look for broken sessions"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    network.eval()
+    return float(np.mean(losses))
+
+
+def _loss(network: AuNetwork, batch: Batch, config: TrainAuConfig) -> Tensor:
+    logits, evidence, rates = network.forward_clip(torch.from_numpy(batch.x))
+    activity = torch.from_numpy(batch.activity)
+    loss = (
+        config.score_weight
+        * functional.binary_cross_entropy_with_logits(logits, activity)
+        * activity.shape[2]
+    )
+    loss = loss + config.rate_weight * functional.relu(rates - 0.15).sum()
+    classes = torch.from_numpy(batch.classes)
+    if (classes != NO_CLASS).any():
+        loss = loss + functional.cross_entropy(
+            evidence.mean(0), classes, ignore_index=NO_CLASS, label_smoothing=0.05
+        )
+    return loss

@@ -1,0 +1,158 @@
+"""The spiking network: explicit state, one clip pass, deployment and the exported step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import snntorch
+import torch
+from mx_capture.errors import MxError
+from mx_perception.au_stream import AuStream, clip_class
+from mx_perception.networks.export import load_au, save_au
+from mx_perception.networks.leaky_clip import leaky_clip
+from mx_perception.networks.snn import AuNetwork, AuNetworkConfig, AuState
+from snntorch import surrogate
+
+SMALL = AuNetworkConfig(height=32, width=32, channels_1=8, channels_2=16, channels_3=16, hidden=32)
+SECTIONS: dict = {"preprocessing": {}, "training": {}, "metrics": {}}
+
+
+def counts(rng: np.random.Generator, *shape: int, share: float = 0.1) -> np.ndarray:
+    return (rng.random(shape) < share).astype(np.uint8) * rng.integers(1, 4, dtype=np.uint8)
+
+
+def lively_network(config: AuNetworkConfig = SMALL) -> AuNetwork:
+    """Random weights with normalisation set from data, so that every layer fires."""
+    torch.manual_seed(0)
+    network = AuNetwork(config).train()
+    x = counts(np.random.default_rng(0), 20, 4, config.polarities, config.height, config.width)
+    for _ in range(20):
+        network.forward_clip(torch.from_numpy(x))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("au")
+    save_au(lively_network(), folder, SECTIONS)
+    return folder
+
+
+def test_a_layer_over_a_clip_is_snntorch_step_by_step() -> None:
+    torch.manual_seed(0)
+    bins, batch, channels = 20, 3, 5
+    beta, threshold = torch.rand(channels, 1, 1), torch.rand(channels, 1, 1) + 0.3
+    neuron = snntorch.Leaky(
+        beta=beta.clone(),
+        threshold=threshold.clone(),
+        learn_beta=True,
+        learn_threshold=True,
+        spike_grad=surrogate.fast_sigmoid(slope=10),
+    )
+    one = torch.randn(bins * batch, channels, 4, 4, requires_grad=True)
+    two = one.detach().clone().requires_grad_()
+    mem, outputs = torch.zeros(batch, channels, 4, 4), []
+    for current in one.unflatten(0, (bins, batch)):
+        spk, mem = neuron(current, mem)
+        outputs.append(spk)
+    expected = torch.cat(outputs)
+    beta.requires_grad_()
+    threshold.requires_grad_()
+    found = leaky_clip(two, bins, beta, threshold)
+    weights = torch.randn_like(found)
+    (expected * weights).sum().backward()
+    (found * weights).sum().backward()
+    assert 0 < found.sum() < found.numel()
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(two.grad, one.grad)
+    torch.testing.assert_close(beta.grad, neuron.beta.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(threshold.grad, neuron.threshold.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_a_clip_pass_equals_the_steps() -> None:
+    network = lively_network().deployed()
+    x = torch.from_numpy(counts(np.random.default_rng(1), 30, 2, 2, 32, 32))
+    logits, evidence, rates = network.forward_clip(x)
+    state = network.initial_state(2)
+    for t in range(30):
+        output, state = network.step(x[t], state)
+        torch.testing.assert_close(output.scores, torch.sigmoid(logits[t]))
+        torch.testing.assert_close(output.evidence, evidence[t])
+    assert (rates > 0).all()
+
+
+def test_deployment_changes_little_and_scores_stay_in_range() -> None:
+    network = lively_network()
+    x = torch.from_numpy(counts(np.random.default_rng(1), 30, 4, 2, 32, 32))
+    with torch.no_grad():
+        before, after = network.forward_clip(x), network.deployed().forward_clip(x)
+    assert (before[0] - after[0]).abs().mean() < 0.05
+    assert ((torch.sigmoid(after[0]) >= 0) & (torch.sigmoid(after[0]) <= 1)).all()
+
+
+def test_spikes_of_the_export_are_those_of_snntorch_over_10000_steps(checkpoint: Path) -> None:
+    stream, network = AuStream(checkpoint), load_au(checkpoint).deployed()
+    state, rng = network.initial_state(1), np.random.default_rng(2)
+    fired = np.zeros(4)
+    with torch.inference_mode():
+        for step in range(10_000):
+            share = 0.1 if step % 500 < 300 else 0.02
+            x = counts(rng, 1, 2, 32, 32, share=share)
+            stream.step({"a": x})
+            _, state = network.step(torch.from_numpy(x), state)
+            streamed = stream.state("a")
+            for layer, name in enumerate(AuState._fields[:4]):
+                mem = state[layer][0].numpy()
+                threshold = network.neurons[layer].threshold.numpy()
+                spikes = mem > threshold
+                assert np.array_equal(streamed[name] > threshold, spikes), (step, name)
+                fired[layer] += spikes.sum()
+    assert (fired > 1000).all()
+
+
+def test_faces_of_a_batch_do_not_mix(checkpoint: Path) -> None:
+    rng = np.random.default_rng(3)
+    data = {face: counts(rng, 25, 2, 32, 32) for face in "abc"}
+    together, alone = AuStream(checkpoint), {face: AuStream(checkpoint) for face in "abc"}
+    for t in range(25):
+        faces = "abc" if t % 3 else "cab"
+        found = together.step({face: data[face][t : t + 1] for face in faces})
+        for face in "abc":
+            expected = alone[face].step({face: data[face][t : t + 1]})[face]
+            np.testing.assert_allclose(found[face], expected, atol=1e-6)
+            assert found[face].dtype == np.float32 and found[face].shape == (14,)
+
+
+def test_reset_starts_from_rest_and_bins_are_steps(checkpoint: Path) -> None:
+    data = counts(np.random.default_rng(4), 8, 2, 32, 32)
+    fresh, used = AuStream(checkpoint), AuStream(checkpoint)
+    used.step({"a": data})
+    bins = [fresh.step({"a": data[t : t + 1]})["a"] for t in range(8)]
+    np.testing.assert_array_equal(used.step({"a": data}, reset={"a"})["a"], bins[-1])
+    used.forget(["a", "nobody"])
+    assert used.faces == []
+    np.testing.assert_array_equal(used.step({"a": data[:1]})["a"], bins[0])
+    assert used.step({}) == {}
+
+
+def test_a_tensor_that_does_not_fit_is_named(checkpoint: Path) -> None:
+    stream = AuStream(checkpoint)
+    with pytest.raises(MxError, match="face a"):
+        stream.step({"a": np.zeros((1, 2, 64, 64), np.uint8)})
+    with pytest.raises(MxError, match="float32"):
+        stream.step({"a": np.zeros((1, 2, 32, 32), np.float32)})
+    with pytest.raises(MxError, match="bins"):
+        stream.step(
+            {"a": np.zeros((1, 2, 32, 32), np.uint8), "b": np.zeros((2, 2, 32, 32), np.uint8)}
+        )
+
+
+def test_the_class_of_a_clip_is_the_strongest_mean_evidence() -> None:
+    evidence = np.zeros((10, 15), np.float32)
+    evidence[:, 14], evidence[3:7, 8] = 0.1, 1.0
+    assert clip_class(evidence) == 12
+    assert clip_class(evidence[:3]) == 0
+    with pytest.raises(MxError):
+        clip_class(evidence[:0])
