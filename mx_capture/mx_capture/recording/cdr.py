@@ -99,6 +99,11 @@ def camera_info_to_cdr(
     )
 
 
+def string_to_cdr(text: str) -> bytes:
+    """A std_msgs/String."""
+    return _serialize("std_msgs/msg/String", data=text)
+
+
 def packet_from_cdr(cdr: bytes) -> Packet:
     """The Packet of an EventPacket."""
     message = read_message(cdr, PACKET_TYPE)
