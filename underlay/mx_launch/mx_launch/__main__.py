@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns the exit code of the whole; 130 after Ctrl-C, 143 after SIGTERM, 2 for a bad file.
     """
-    options = _parser().parse_args(argv)
+    options = _parser().parse_intermixed_args(argv)
     try:
         path, arguments = _file_and_arguments(options.file, options.arguments)
         if options.show_args:

@@ -243,9 +243,15 @@ def _number(element: Element, name: str, scope: Scope, default: float) -> float:
 
 
 def _words(element: Element, name: str, scope: Scope) -> list[str]:
-    """A command line in words, as a shell splits it; what a substitution gives is never split."""
+    """A command line in words, as a shell splits it; what a substitution gives is never split.
+
+    It needs no quotes, therefore, and ROS allows none around it.
+    """
     try:
         template = parse(element.attributes.get(name, ""))
+        for part in template:
+            if isinstance(part, str):
+                shlex.split(part)  # as ROS does: quotes close before a substitution
         values = [perform((part,), scope) for part in template]
         # Stand-ins from a private range of Unicode keep values whole while the rest is split.
         marks = {chr(0xE000 + index): value for index, value in enumerate(values)}

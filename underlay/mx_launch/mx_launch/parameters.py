@@ -67,10 +67,11 @@ def _values(param: Element, scope: Scope) -> dict[str, Any]:
         raise param.error(f"<param> {name!r} needs either 'value' or nested <param> tags")
     if not param.children:
         return {name: _value(param, scope, name)}
-    nested: dict[str, Any] = {}
-    for child in param.children:
-        nested.update(_values(child, scope))
-    return {name: nested}
+    return {
+        f"{name}.{inner}": value
+        for child in param.children
+        for inner, value in _values(child, scope).items()
+    }
 
 
 def _value(param: Element, scope: Scope, name: str) -> Any:

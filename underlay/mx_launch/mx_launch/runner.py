@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mx_launch.description import Process, describe
@@ -17,6 +18,23 @@ Output = Callable[[str, str], None]
 
 LONGEST_LINE = 1 << 16
 """Bytes without a line's end that are passed on as a line all the same."""
+
+
+@dataclass(frozen=True)
+class _Pipe:
+    """A pipe: where to read, and the descriptor to write to."""
+
+    reader: asyncio.StreamReader
+    write_end: int
+
+    @classmethod
+    async def open(cls) -> _Pipe:
+        read_end, write_end = os.pipe()
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
+        )
+        return cls(reader, write_end)
 
 
 class Launch:
@@ -139,6 +157,9 @@ class Launch:
 
     async def _run_once(self, process: Process) -> int:
         """Start a process, wait for its end, and return its exit code."""
+        # Pipes of our own: with asyncio's, waiting for the process would wait for their end, too,
+        # which comes late or never if something that it started holds them.
+        pipes = [await _Pipe.open(), await _Pipe.open()]
         try:
             child = await asyncio.create_subprocess_exec(
                 *process.command,
@@ -146,24 +167,23 @@ class Launch:
                 # Output comes as it is written, although it goes into a pipe.
                 env={"PYTHONUNBUFFERED": "1", **process.environment},
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stdout=pipes[0].write_end,
+                stderr=pipes[1].write_end,
                 start_new_session=True,
             )
         except OSError as error:
             self._say(f"{process.name} cannot be started: {error}")
             return 127
+        finally:
+            for pipe in pipes:
+                os.close(pipe.write_end)
         self.pids[process.name] = child.pid
         self._say(f"{process.name} started, pid {child.pid}")
-        readers = [
-            asyncio.create_task(self._pass_on(process.name, stream))
-            for stream in (child.stdout, child.stderr)
-            if stream
-        ]
+        readers = [asyncio.create_task(self._pass_on(process.name, pipe)) for pipe in pipes]
         stop = asyncio.create_task(self._stop_when_told(process, child))
         code = await child.wait()
         stop.cancel()
-        # What it started itself goes with it; a process that left the group may hold the pipes.
+        # What it started itself goes with it; only what left the group can still hold a pipe.
         _signal(child.pid, signal.SIGKILL)
         del self.pids[process.name]
         _, late = await asyncio.wait(readers, timeout=1.0)
@@ -184,10 +204,10 @@ class Launch:
             self._say(f"{process.name} still runs {seconds:g} s after {number.name}")
         _signal(child.pid, signal.SIGKILL)
 
-    async def _pass_on(self, name: str, stream: asyncio.StreamReader) -> None:
+    async def _pass_on(self, name: str, pipe: _Pipe) -> None:
         """Give out whole lines; the rest at the end, or when it grows too long for a line."""
         rest = b""
-        while data := await stream.read(LONGEST_LINE):
+        while data := await pipe.reader.read(LONGEST_LINE):
             *lines, rest = (rest + data).split(b"\n")
             if len(rest) >= LONGEST_LINE:
                 lines, rest = [*lines, rest], b""

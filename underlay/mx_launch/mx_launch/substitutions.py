@@ -51,6 +51,11 @@ class Substitution:
             wanted = f"{fewest}" if fewest == most else f"{fewest} to {most}"
             given = len(self.arguments)
             raise LaunchError(f"$({self.name}) takes {wanted} arguments, not {given}")
+        if () in self.arguments and self.name in ("equals", "not-equals"):
+            raise LaunchError(
+                f"$({self.name}) cannot compare with '', which ROS does not take for empty; "
+                "compare with the $(var) of an empty <let>"
+            )
         return function(scope, [perform(argument, scope) for argument in self.arguments])
 
 
