@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
-from mx_capture.ros_launch import launch_command
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from rich.console import Console
@@ -42,7 +43,7 @@ class DemoGraph:
                 simulated_session(SimulationConfig(), progress=None)
             self.inputs = Inputs(events=True, rgb=True, simulated=True)
             self.cameras = ["simulator_node"]
-            self._command = launch_command("demo.launch.xml", self._arguments({}))
+            self._command = self._launch("demo.launch.xml", {})
             return
         sources = {
             name: open_source(path) for name, path in (("events", events), ("rgb", rgb)) if path
@@ -65,7 +66,7 @@ class DemoGraph:
             for name, path in (("events", events), ("rgb", rgb))
             if path
         }
-        self._command = launch_command("files.launch.xml", self._arguments(files))
+        self._command = self._launch("files.launch.xml", files)
 
     def start(self, monitor: MonitorNode) -> None:
         """Start all processes; the cameras start last, when everybody listens to them."""
@@ -167,6 +168,10 @@ class DemoGraph:
                 raise MxError(f"gave up waiting for {what}; see {self.out}/nodes.log")
             time.sleep(0.1)
 
-    def _arguments(self, files: Mapping[str, str]) -> dict[str, str]:
+    def _launch(self, file: str, inputs: Mapping[str, str]) -> list[str]:
+        """The command for a launch file: the same words for ros2 and for our runner."""
         recording = str((self.out / "recording").resolve())
-        return {"autostart_cameras": "false", "record": "true", "out": recording, **files}
+        values = {"autostart_cameras": "false", "record": "true", "out": recording, **inputs}
+        runner = ["ros2", "launch"] if shutil.which("ros2") else [sys.executable, "-m", "mx_launch"]
+        arguments = [f"{name}:={value}" for name, value in values.items()]
+        return [*runner, "mx_bringup", file, *arguments]
