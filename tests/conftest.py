@@ -32,4 +32,3 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]
             yield domain
             return
     pytest.fail("every ROS domain of this machine is taken by other tests")
-
