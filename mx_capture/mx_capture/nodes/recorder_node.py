@@ -18,7 +18,12 @@ from mx_capture.health import ERROR
 from mx_capture.node_setup import ManagedNode, run
 from mx_capture.recording.qos import Qos
 from mx_capture.recording.recorder import Recorder, RecorderConfig
-from mx_capture.recording.session_info import SESSION_FILE, read_info, write_info
+from mx_capture.recording.session_info import (
+    SESSION_FILE,
+    SessionInfo,
+    read_info,
+    write_info,
+)
 
 _SCAN_S = 0.2
 _DEPTH = 1000
@@ -46,7 +51,7 @@ class RecorderNode(ManagedNode):
 
     def load(self) -> None:
         self.settings = self.config(RecorderNodeConfig)
-        self.info = read_info(Path(self.settings.session)) if self.settings.session else None
+        self.info = read_info(Path(self.settings.session), SessionInfo) if self.settings.session else None
 
     def start(self) -> None:
         out = Path(self.settings.out)

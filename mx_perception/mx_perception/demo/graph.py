@@ -147,18 +147,18 @@ class DemoGraph:
         return {p: monitor.number(node, f"{name}_ms_{p}") for p in ("p50", "p99")}
 
     def _all_listen(self, monitor: MonitorNode) -> bool:
-        return (
-            all(
-                (monitor.number(camera, f"{topic}_subscribers") or 0)
-                >= monitor.subscribers(topic)
-                > 0
-                for camera in self.cameras
-                for topic in _RECORDED
-                if monitor.value(camera, f"{topic}_subscribers") is not None
-            )
-            and monitor.active([])
-            and all(monitor.value(camera, "state") == "inactive" for camera in self.cameras)
-        )
+        """The cameras are matched with the recorder and whoever else subscribes."""
+        for camera in self.cameras:
+            if monitor.value(camera, "state") != "inactive":
+                return False
+            for topic in _RECORDED:
+                matched = monitor.number(camera, f"{topic}_subscribers")
+                if matched is None:
+                    continue
+                recorded = monitor.value("recorder_node", f"recording /{topic}") is not None
+                if not recorded or matched < monitor.subscribers(topic):
+                    return False
+        return True
 
     def _wait(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         until = time.monotonic() + seconds
