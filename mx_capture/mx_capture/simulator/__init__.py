@@ -1,0 +1,1 @@
+"""Procedural faces with exact labels, seen by a simulated event sensor and RGB camera."""

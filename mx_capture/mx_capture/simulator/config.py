@@ -1,0 +1,68 @@
+"""What a simulated session shows, and how it is sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mx_capture.config import Config, setting
+
+SENSOR_SIZES = {
+    "240x180": (180, 240),
+    "346x260": (260, 346),
+    "640x480": (480, 640),
+    "1280x720": (720, 1280),
+}
+"""(height, width) of the sensor presets."""
+
+PROTOCOLS = ("demo", "study", "neutral")
+LIGHTINGS = ("random", "office", "bright", "dim", "dark", "flicker", "ramp")
+
+
+@dataclass(frozen=True)
+class SimulationConfig(Config):
+    """One session of one simulated person. Everything else is drawn from `seed`."""
+
+    seed: int = setting(7, "Number that everything random is drawn from", minimum=0)
+    identity: int = setting(
+        -1, "Number of the person; -1 takes the seed's", minimum=-1, maximum=2**31 - 1
+    )
+    duration_s: float = setting(20.0, "Length of the session", minimum=0.1, maximum=36_000)
+    sensor: str = setting("240x180", "Event sensor preset", choices=tuple(SENSOR_SIZES))
+    protocol: str = setting(
+        "demo",
+        "What the person does: a clear demonstration, one Action Unit after another, or nothing",
+        choices=PROTOCOLS,
+    )
+    lighting: str = setting("office", "Kind of light", choices=LIGHTINGS)
+    face_share: float = setting(
+        0.0, "Height of the face as a share of the image; 0 draws it", minimum=0.0, maximum=1.2
+    )
+    distance_cm: float = setting(
+        0.0, "Distance of the face from the camera; 0 draws it", minimum=0.0, maximum=300.0
+    )
+    distractors: float = setting(
+        1.0,
+        "Strength of sway, gaze, blinks, speech and background motion",
+        minimum=0.0,
+        maximum=3.0,
+    )
+    sensor_noise: float = setting(
+        1.0, "Scale of the event sensor's noise and leak rates", minimum=0.0, maximum=10.0
+    )
+    render_fps: int = setting(
+        250, "Rendered images a second; more inside fast motion", minimum=50, maximum=4000
+    )
+    samples: int = setting(
+        2, "Anti-aliasing samples along each side of a pixel", minimum=1, maximum=8
+    )
+    frames_fps: int = setting(30, "RGB frames a second; 0 for none", minimum=0, maximum=120)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of both sensors, which share one optical path."""
+        return SENSOR_SIZES[self.sensor]
+
+    @property
+    def person(self) -> int:
+        """The number of the person."""
+        return self.seed if self.identity < 0 else self.identity

@@ -1,0 +1,496 @@
+"""A software renderer for one head: z-buffer, deferred shading, anti-aliasing and optical blur.
+
+Light is linear throughout. 1.0 is a white matte surface that faces a key light of strength 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+SKIN, MOUTH, EYE, HAIR, PLAIN = range(5)
+TEXTURE_EXTENT = 1.7
+"""Texture coordinates from -1.7 to 1.7 radians span the skin and hair textures."""
+
+
+@dataclass
+class Surface:
+    """What does not change from frame to frame of all the meshes in view, concatenated.
+
+    `triangles` (F, 3) int32; `materials` (F,) uint8; `uv` (V, 2) float32; `colours` (V, 4) float32
+    linear RGB and gloss (the tint of textured materials); `cover` (V,) float32 share of hair strands;
+    `light` (V, 2) float32 ambient and key light that reach the vertex, 0 to 1.
+    """
+
+    triangles: np.ndarray
+    materials: np.ndarray
+    uv: np.ndarray
+    colours: np.ndarray
+    cover: np.ndarray
+    light: np.ndarray
+
+
+@dataclass
+class Textures:
+    """`skin` (T, T, 4) float32 linear RGB and gloss; `bump` (T, T, 2) float32 slopes along u and v;
+    `eye` (E, E, 3) float32; `strands` (T, T) float32 0..1."""
+
+    skin: np.ndarray
+    bump: np.ndarray
+    eye: np.ndarray
+    strands: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Directions point towards the light; colours are linear RGB."""
+
+    key_direction: tuple[float, float, float]
+    key_colour: tuple[float, float, float]
+    fill_direction: tuple[float, float, float]
+    fill_colour: tuple[float, float, float]
+    sky_colour: tuple[float, float, float]
+    ground_colour: tuple[float, float, float]
+
+    def rows(self) -> np.ndarray:
+        """(6, 3) float32 for the kernel, with unit directions."""
+        rows = np.array(
+            [
+                self.key_direction,
+                self.key_colour,
+                self.fill_direction,
+                self.fill_colour,
+                self.sky_colour,
+                self.ground_colour,
+            ],
+            np.float32,
+        )
+        rows[0] /= np.linalg.norm(rows[0])
+        rows[2] /= np.linalg.norm(rows[2])
+        return rows
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole `distance_cm` in front of the origin, looking along -z. Sizes in pixels."""
+
+    height: int
+    width: int
+    focal_px: float
+    distance_cm: float
+    centre_x_px: float
+    centre_y_px: float
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """(V, 3) cm to (V, 3) float32: x and y in pixels, inverse depth in 1/cm."""
+        return _project(
+            points,
+            np.float32(self.focal_px),
+            np.float32(self.distance_cm),
+            np.float32(self.centre_x_px),
+            np.float32(self.centre_y_px),
+        )
+
+
+class Renderer:
+    """Draws a surface over a background. Keeps its buffers between frames."""
+
+    def __init__(self, camera: Camera, samples: int = 2, blur_px: float = 0.6) -> None:
+        self.camera = camera
+        self.samples = samples
+        height, width = camera.height, camera.width
+        self._depth = np.zeros((height * samples, width * samples), np.float32)
+        self._ids = np.full((height * samples, width * samples), -1, np.int32)
+        self._taps = _gaussian_taps(blur_px)
+        self._scratch = np.zeros((height, width, 3), np.float32)
+
+    def draw(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        head_axes: np.ndarray,
+        surface: Surface,
+        textures: Textures,
+        lighting: np.ndarray,
+        background: np.ndarray,
+        image: np.ndarray,
+    ) -> None:
+        """Fill `image` (H, W, 3) float32 linear RGB.
+
+        `vertices`, `normals` (V, 3) float32 in the world; `head_axes` (2, 3) float32 the head's x and
+        y axes there; `lighting` from `Lighting.rows`; `background` (H, W, 3) float32, already blurred.
+        """
+        camera = self.camera
+        screen = camera.project(vertices)
+        margin = len(self._taps) // 2 + 1
+        x0 = int(np.clip(np.floor(screen[:, 0].min()) - margin, 0, camera.width))
+        x1 = int(np.clip(np.ceil(screen[:, 0].max()) + margin + 1, 0, camera.width))
+        y0 = int(np.clip(np.floor(screen[:, 1].min()) - margin, 0, camera.height))
+        y1 = int(np.clip(np.ceil(screen[:, 1].max()) + margin + 1, 0, camera.height))
+        image[:] = background
+        if x0 >= x1 or y0 >= y1:
+            return
+        box = (x0, y0, x1, y1)
+        rasterise(
+            screen,
+            surface.triangles,
+            surface.materials,
+            surface.uv,
+            surface.cover,
+            textures.strands,
+            self.samples,
+            box,
+            self._depth,
+            self._ids,
+        )
+        _shade(
+            screen,
+            normals,
+            head_axes,
+            surface.triangles,
+            surface.materials,
+            surface.uv,
+            surface.colours,
+            surface.light,
+            textures.skin,
+            textures.bump,
+            textures.eye,
+            textures.strands,
+            lighting,
+            self.samples,
+            box,
+            self._depth,
+            self._ids,
+            background,
+            image,
+        )
+        _blur(image, self._scratch, self._taps, box)
+
+
+def _gaussian_taps(sigma: float) -> np.ndarray:
+    if sigma < 0.2:
+        return np.ones(1, np.float32)
+    radius = max(1, int(np.ceil(2.5 * sigma)))
+    at = np.arange(-radius, radius + 1)
+    taps = np.exp(-0.5 * (at / sigma) ** 2)
+    return (taps / taps.sum()).astype(np.float32)
+
+
+@njit(cache=True)
+def _project(points, focal, distance, centre_x, centre_y):
+    screen = np.empty((len(points), 3), np.float32)
+    for i in range(len(points)):
+        inverse = np.float32(1.0) / (distance - points[i, 2])
+        screen[i, 0] = centre_x + focal * points[i, 0] * inverse
+        screen[i, 1] = centre_y - focal * points[i, 1] * inverse
+        screen[i, 2] = inverse
+    return screen
+
+
+@njit(cache=True)
+def vertex_normals(points, triangles, normals):
+    """Fill `normals` (V, 3) float32 with unit normals, triangles weighted by their area."""
+    normals[:] = 0
+    for f in range(len(triangles)):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        ux = points[b, 0] - points[a, 0]
+        uy = points[b, 1] - points[a, 1]
+        uz = points[b, 2] - points[a, 2]
+        vx = points[c, 0] - points[a, 0]
+        vy = points[c, 1] - points[a, 1]
+        vz = points[c, 2] - points[a, 2]
+        nx = uy * vz - uz * vy
+        ny = uz * vx - ux * vz
+        nz = ux * vy - uy * vx
+        for k in (a, b, c):
+            normals[k, 0] += nx
+            normals[k, 1] += ny
+            normals[k, 2] += nz
+    for i in range(len(points)):
+        length = np.sqrt(normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2)
+        if length > 0:
+            normals[i] /= length
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def rasterise(screen, triangles, materials, uv, cover, strands, samples, box, depth, ids):
+    x_low, y_low = box[0] * samples, box[1] * samples
+    x_high, y_high = box[2] * samples, box[3] * samples
+    for y in range(y_low, y_high):
+        for x in range(x_low, x_high):
+            depth[y, x] = 0
+            ids[y, x] = -1
+    size = strands.shape[0]
+    texel = np.float32(size / (2 * TEXTURE_EXTENT))
+    half = np.float32(size / 2)
+    for f in range(len(triangles)):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        hair = materials[f] == HAIR
+        ax, ay = screen[a, 0] * samples, screen[a, 1] * samples
+        bx, by = screen[b, 0] * samples, screen[b, 1] * samples
+        cx, cy = screen[c, 0] * samples, screen[c, 1] * samples
+        # y points down on the screen, so a face that looks at the camera has a negative area.
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area >= 0 and not hair:
+            continue
+        if area == 0:
+            continue
+        left = max(x_low, int(np.ceil(min(ax, bx, cx) - 0.5)))
+        right = min(x_high - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
+        top = max(y_low, int(np.ceil(min(ay, by, cy) - 0.5)))
+        bottom = min(y_high - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        if left > right or top > bottom:
+            continue
+        inverse = np.float32(1.0) / area
+        # Barycentric weights of b and c are linear in x and y.
+        wb_x, wb_y = (cy - ay) * inverse, -(cx - ax) * inverse
+        wc_x, wc_y = -(by - ay) * inverse, (bx - ax) * inverse
+        za, zb, zc = screen[a, 2], screen[b, 2], screen[c, 2]
+        start_x = left + np.float32(0.5) - ax
+        for y in range(top, bottom + 1):
+            offset_y = y + np.float32(0.5) - ay
+            wb = wb_x * start_x + wb_y * offset_y
+            wc = wc_x * start_x + wc_y * offset_y
+            for x in range(left, right + 1):
+                wa = np.float32(1.0) - wb - wc
+                if wa >= 0 and wb >= 0 and wc >= 0:
+                    z = wa * za + wb * zb + wc * zc
+                    if z > depth[y, x]:
+                        keep = True
+                        if hair:
+                            share = wa * cover[a] + wb * cover[b] + wc * cover[c]
+                            u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
+                            v = wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1]
+                            i = min(max(int(half - v * texel), 0), size - 1)
+                            j = min(max(int(half + u * texel), 0), size - 1)
+                            keep = strands[i, j] < share
+                        if keep:
+                            depth[y, x] = z
+                            ids[y, x] = f
+                wb += wb_x
+                wc += wc_x
+
+
+@njit(inline="always")
+def _power(value, exponent):
+    return np.exp(exponent * np.log(max(value, np.float32(1e-6))))
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _shade_point(
+    x, y, f, screen, normals, axes, triangles, materials, uv, colours, light,
+    skin, bump, eye, strands, lamps, samples, out,
+):  # fmt: skip
+    """Radiance towards the camera at the sample position (x, y) of triangle f, into `out`."""
+    a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+    ax, ay = screen[a, 0] * samples, screen[a, 1] * samples
+    ux, uy = screen[b, 0] * samples - ax, screen[b, 1] * samples - ay
+    vx, vy = screen[c, 0] * samples - ax, screen[c, 1] * samples - ay
+    inverse = np.float32(1.0) / (ux * vy - uy * vx)
+    px, py = x - ax, y - ay
+    wb = min(max((px * vy - py * vx) * inverse, np.float32(-0.5)), np.float32(1.5))
+    wc = min(max((ux * py - uy * px) * inverse, np.float32(-0.5)), np.float32(1.5))
+    wa = np.float32(1.0) - wb - wc
+
+    nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
+    ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
+    nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
+    red = wa * colours[a, 0] + wb * colours[b, 0] + wc * colours[c, 0]
+    green = wa * colours[a, 1] + wb * colours[b, 1] + wc * colours[c, 1]
+    blue = wa * colours[a, 2] + wb * colours[b, 2] + wc * colours[c, 2]
+    gloss = wa * colours[a, 3] + wb * colours[b, 3] + wc * colours[c, 3]
+    ambient = wa * light[a, 0] + wb * light[b, 0] + wc * light[c, 0]
+    shadow = wa * light[a, 1] + wb * light[b, 1] + wc * light[c, 1]
+    ambient = min(max(ambient, np.float32(0.0)), np.float32(1.0))
+    shadow = min(max(shadow, np.float32(0.0)), np.float32(1.0))
+    u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
+    v = wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1]
+
+    material = materials[f]
+    wrap_r = wrap_g = wrap_b = np.float32(0.05)
+    sharpness = np.float32(24.0)
+    if material == SKIN:
+        size = skin.shape[0]
+        column = size * (np.float32(0.5) + u / np.float32(2 * TEXTURE_EXTENT)) - np.float32(0.5)
+        row = size * (np.float32(0.5) - v / np.float32(2 * TEXTURE_EXTENT)) - np.float32(0.5)
+        column = min(max(column, np.float32(0.0)), np.float32(size - 1.001))
+        row = min(max(row, np.float32(0.0)), np.float32(size - 1.001))
+        j, i = int(column), int(row)
+        s, t = column - j, row - i
+        w00, w01 = (1 - s) * (1 - t), s * (1 - t)
+        w10, w11 = (1 - s) * t, s * t
+        q00, q01, q10, q11 = skin[i, j], skin[i, j + 1], skin[i + 1, j], skin[i + 1, j + 1]
+        red *= w00 * q00[0] + w01 * q01[0] + w10 * q10[0] + w11 * q11[0]
+        green *= w00 * q00[1] + w01 * q01[1] + w10 * q10[1] + w11 * q11[1]
+        blue *= w00 * q00[2] + w01 * q01[2] + w10 * q10[2] + w11 * q11[2]
+        gloss *= w00 * q00[3] + w01 * q01[3] + w10 * q10[3] + w11 * q11[3]
+        b00, b01, b10, b11 = bump[i, j], bump[i, j + 1], bump[i + 1, j], bump[i + 1, j + 1]
+        along_u = w00 * b00[0] + w01 * b01[0] + w10 * b10[0] + w11 * b11[0]
+        along_v = w00 * b00[1] + w01 * b01[1] + w10 * b10[1] + w11 * b11[1]
+        nx -= along_u * axes[0, 0] + along_v * axes[1, 0]
+        ny -= along_u * axes[0, 1] + along_v * axes[1, 1]
+        nz -= along_u * axes[0, 2] + along_v * axes[1, 2]
+        # Light scatters under the skin and bleeds past the terminator, red the furthest.
+        wrap_r, wrap_g, wrap_b = np.float32(0.38), np.float32(0.2), np.float32(0.14)
+    elif material == EYE:
+        size = eye.shape[0]
+        i = min(max(int(size * (np.float32(0.5) - v * np.float32(0.5))), 0), size - 1)
+        j = min(max(int(size * (np.float32(0.5) + u * np.float32(0.5))), 0), size - 1)
+        red *= eye[i, j, 0]
+        green *= eye[i, j, 1]
+        blue *= eye[i, j, 2]
+        sharpness = np.float32(180.0)
+        wrap_r = wrap_g = wrap_b = np.float32(0.4)
+    elif material == HAIR:
+        size = strands.shape[0]
+        i = min(max(int(size * (0.5 - v / np.float32(2 * TEXTURE_EXTENT))), 0), size - 1)
+        j = min(max(int(size * (0.5 + u / np.float32(2 * TEXTURE_EXTENT))), 0), size - 1)
+        tone = np.float32(0.45) + np.float32(1.0) * strands[i, j]
+        red *= tone
+        green *= tone
+        blue *= tone
+        gloss *= np.float32(0.5) + strands[i, j]
+        wrap_r = wrap_g = wrap_b = np.float32(0.3)
+        if nz < 0:
+            nx, ny, nz = -nx, -ny, -nz
+    length = np.float32(1.0) / np.sqrt(nx * nx + ny * ny + nz * nz + np.float32(1e-12))
+    nx *= length
+    ny *= length
+    nz *= length
+
+    out[0] = out[1] = out[2] = np.float32(0.0)
+    up = np.float32(0.5) + np.float32(0.5) * ny
+    for k in range(3):
+        out[k] = ambient * (lamps[4, k] * up + lamps[5, k] * (np.float32(1.0) - up))
+    shine = np.float32(0.0)
+    rim = np.float32(1.0) - max(nz, np.float32(0.0))
+    rim = rim * rim * rim
+    specular_r = specular_g = specular_b = np.float32(0.0)
+    for lamp in range(2):
+        lx, ly, lz = lamps[2 * lamp, 0], lamps[2 * lamp, 1], lamps[2 * lamp, 2]
+        facing = nx * lx + ny * ly + nz * lz
+        visible = shadow if lamp == 0 else ambient
+        soft = np.sqrt(visible)
+        lit_r = max((facing + wrap_r) / (1 + wrap_r), np.float32(0.0)) * soft
+        lit_g = max((facing + wrap_g) / (1 + wrap_g), np.float32(0.0)) * visible
+        lit_b = max((facing + wrap_b) / (1 + wrap_b), np.float32(0.0)) * visible
+        if material != SKIN:
+            lit_r = lit_b
+        out[0] += lamps[2 * lamp + 1, 0] * lit_r
+        out[1] += lamps[2 * lamp + 1, 1] * lit_g
+        out[2] += lamps[2 * lamp + 1, 2] * lit_b
+        if facing > 0:
+            hz = lz + np.float32(1.0)
+            scale = np.float32(1.0) / np.sqrt(lx * lx + ly * ly + hz * hz + np.float32(1e-9))
+            across = (nx * lx + ny * ly + nz * hz) * scale
+            if material == HAIR:
+                # Strands run down the head: a highlight across them (Kajiya and Kay 1989).
+                along = (axes[1, 0] * lx + axes[1, 1] * ly + axes[1, 2] * hz) * scale
+                across = np.sqrt(max(np.float32(1.0) - along * along, np.float32(0.0)))
+                shine = _power(across, np.float32(40.0)) * np.float32(0.4)
+            else:
+                shine = _power(across, sharpness)
+                if material == SKIN:
+                    shine = np.float32(0.35) * shine + np.float32(0.12) * _power(
+                        across, np.float32(7.0)
+                    )
+            shine *= visible * gloss * (np.float32(1.0) + np.float32(2.0) * rim)
+            specular_r += shine * lamps[2 * lamp + 1, 0]
+            specular_g += shine * lamps[2 * lamp + 1, 1]
+            specular_b += shine * lamps[2 * lamp + 1, 2]
+    sheen = gloss * rim * ambient * np.float32(0.25)
+    out[0] = out[0] * red + specular_r + sheen * lamps[4, 0]
+    out[1] = out[1] * green + specular_g + sheen * lamps[4, 1]
+    out[2] = out[2] * blue + specular_b + sheen * lamps[4, 2]
+
+
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _shade(
+    screen, normals, axes, triangles, materials, uv, colours, light, skin, bump, eye, strands,
+    lamps, samples, box, depth, ids, background, image,
+):  # fmt: skip
+    out = np.zeros(3, np.float32)
+    share = np.float32(1.0) / np.float32(samples * samples)
+    half = np.float32(samples) * np.float32(0.5)
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            first = ids[y * samples, x * samples]
+            uniform = first >= 0 and materials[first] != HAIR
+            covered = 0
+            near, far = np.float32(0.0), np.float32(1e9)
+            for j in range(y * samples, (y + 1) * samples):
+                for i in range(x * samples, (x + 1) * samples):
+                    f = ids[j, i]
+                    if f < 0:
+                        uniform = False
+                        continue
+                    covered += 1
+                    near = max(near, depth[j, i])
+                    far = min(far, depth[j, i])
+                    if uniform and materials[f] != materials[first]:
+                        uniform = False
+            if covered == 0:
+                continue
+            if uniform and near - far < np.float32(0.008) * near:
+                # One smooth surface fills the pixel: its textures are already filtered to pixels.
+                _shade_point(
+                    x * samples + half, y * samples + half, first, screen, normals, axes,
+                    triangles, materials, uv, colours, light, skin, bump, eye, strands, lamps,
+                    samples, out,
+                )  # fmt: skip
+                image[y, x, 0] = out[0]
+                image[y, x, 1] = out[1]
+                image[y, x, 2] = out[2]
+                continue
+            empty = np.float32(samples * samples - covered) * share
+            red = background[y, x, 0] * empty
+            green = background[y, x, 1] * empty
+            blue = background[y, x, 2] * empty
+            for j in range(y * samples, (y + 1) * samples):
+                for i in range(x * samples, (x + 1) * samples):
+                    f = ids[j, i]
+                    if f < 0:
+                        continue
+                    _shade_point(
+                        i + np.float32(0.5), j + np.float32(0.5), f, screen, normals, axes,
+                        triangles, materials, uv, colours, light, skin, bump, eye, strands, lamps,
+                        samples, out,
+                    )  # fmt: skip
+                    red += out[0] * share
+                    green += out[1] * share
+                    blue += out[2] * share
+            image[y, x, 0] = red
+            image[y, x, 1] = green
+            image[y, x, 2] = blue
+
+
+@njit(cache=True, fastmath=True)
+def _blur(image, scratch, taps, box):
+    radius = len(taps) // 2
+    if radius == 0:
+        return
+    height, width = image.shape[:2]
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            red = green = blue = np.float32(0.0)
+            for k in range(-radius, radius + 1):
+                column = min(max(x + k, 0), width - 1)
+                red += taps[k + radius] * image[y, column, 0]
+                green += taps[k + radius] * image[y, column, 1]
+                blue += taps[k + radius] * image[y, column, 2]
+            scratch[y, x, 0] = red
+            scratch[y, x, 1] = green
+            scratch[y, x, 2] = blue
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            red = green = blue = np.float32(0.0)
+            for k in range(-radius, radius + 1):
+                row = min(max(y + k, box[1]), box[3] - 1)
+                red += taps[k + radius] * scratch[row, x, 0]
+                green += taps[k + radius] * scratch[row, x, 1]
+                blue += taps[k + radius] * scratch[row, x, 2]
+            image[y, x, 0] = red
+            image[y, x, 1] = green
+            image[y, x, 2] = blue

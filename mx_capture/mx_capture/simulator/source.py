@@ -1,0 +1,180 @@
+"""A simulated session as a source of packets, frames and labels."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from mx_capture.codecs import Evt3Encoder
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.simulator.event_sensor import EventSensor, draw_sensor
+from mx_capture.simulator.rgb_sensor import RgbSensor, RgbSensorConfig
+from mx_capture.simulator.scene import Scene
+from mx_capture.simulator.script import SPEECH, Script
+from mx_capture.stream import Frame, Label, Packet
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_PACKET_US = 4_000
+_FLICKER_STEP_US = 500.0
+
+
+class SimulatedSource:
+    """One person before an event camera and an RGB camera that share their optics.
+
+    Implements `Source`. Iterating renders as it goes; the same configuration always gives the
+    same bytes. Sensor time 0 is ROS time 0.
+    """
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        self.config = config or SimulationConfig()
+        self.script = Script(self.config)
+        self.name = f"simulated {self.config.protocol}, seed {self.config.seed}"
+        self.event_size: tuple[int, int] | None = self.config.size
+        self.frame_size: tuple[int, int] | None = (
+            self.config.size if self.config.frames_fps else None
+        )
+        self.start_ns = 0
+        self.duration_ns = round(self.config.duration_s * 1e9)
+        self.subject = f"sim{self.config.person:06d}"
+
+    def labels(self) -> list[Label]:
+        """All labels of the session, by offset."""
+        condition = self.condition()
+        labels = [
+            Label(
+                self.subject,
+                expression.units,
+                expression.intensity,
+                round(expression.onset_s * 1e9),
+                round(expression.apex_s * 1e9),
+                round(expression.offset_s * 1e9),
+                "simulator",
+                condition,
+            )
+            for expression in self.script.expressions
+        ]
+        for start, end in self.script.talks:
+            middle = round((start + end) / 2 * 1e9)
+            stop = round(end * 1e9)
+            labels.append(
+                Label(
+                    self.subject,
+                    (SPEECH,),
+                    (1.0,),
+                    round(start * 1e9),
+                    middle,
+                    stop,
+                    "simulator",
+                    condition,
+                )  # fmt: skip
+            )
+        return sorted(labels, key=lambda label: label.offset_ns)
+
+    def condition(self) -> str:
+        """The circumstances as `name=value` pairs."""
+        light = self.script.light
+        flicker = light.flicker_hz if light.flicker_depth > 0 else 0
+        return (
+            f"lighting={light.name} lux={light.lux:.0f} flicker_hz={flicker:.0f} "
+            f"flicker_depth={light.flicker_depth:.2f} protocol={self.config.protocol} "
+            f"sensor={self.config.sensor}"
+        )
+
+    def __iter__(self) -> Iterator[Packet | Frame | Label]:
+        """Items in the order of their stamps; a label at its offset."""
+        exposures_us = 0.0
+        waiting: list[tuple[int, int, Packet | Frame | Label]] = [
+            (label.offset_ns, 2, label) for label in self.labels()
+        ]
+        number = 0
+        for now_us, longest_us, item in self._render():
+            exposures_us = longest_us
+            if item is not None:
+                waiting.append((item.stamp_ns, number, item))
+                number += 1
+            horizon = round((now_us - exposures_us) * 1000)
+            if len(waiting) > 1 and min(entry[0] for entry in waiting) <= horizon:
+                waiting.sort(key=lambda entry: entry[:2])
+                ready = [entry for entry in waiting if entry[0] <= horizon]
+                waiting = waiting[len(ready) :]
+                yield from (entry[2] for entry in ready)
+        waiting.sort(key=lambda entry: entry[:2])
+        yield from (entry[2] for entry in waiting)
+
+    def _render(self) -> Iterator[tuple[float, float, Packet | Frame | None]]:
+        """(time rendered up to in us, exposure in us, item) in the order of rendering."""
+        config = self.config
+        scene = Scene(config)
+        height, width = config.size
+        lux = self.script.light.lux
+        sensor = EventSensor(
+            draw_sensor(config.sensor, config.seed, config.sensor_noise),
+            height, width, config.seed, lux,
+        )  # fmt: skip
+        encoder = Evt3Encoder(height, width)
+        rgb = RgbSensor(RgbSensorConfig(), config.seed, lux)
+        image = scene.render(0.0)
+        rgb.settle(image)
+        exposure = rgb.exposure_us
+        sensor.see(image @ _LUMINANCE, 0.0, self._gains(0.0, 0.0))
+        end_us = config.duration_s * 1e6
+        last_us, sequence, frame = 0.0, 0, 0
+        held: list[np.ndarray] = []
+        cut_us = 0
+        for now_us in self._times(scene):
+            image = scene.render(now_us * 1e-6)
+            held.append(sensor.see(image @ _LUMINANCE, now_us, self._gains(last_us, now_us)))
+            if config.frames_fps:
+                while True:
+                    middle = (frame + 0.5) * 1e6 / config.frames_fps
+                    begin, stop = middle - exposure / 2, middle + exposure / 2
+                    overlap = min(stop, now_us) - max(begin, last_us)
+                    if overlap > 0:
+                        level = float(self._gains(last_us, now_us).mean())
+                        rgb.gather(image * np.float32(level), overlap)
+                    if stop > now_us or stop > end_us:
+                        break
+                    yield now_us, exposure, Frame(round(middle * 1000), rgb.develop(frame))
+                    frame += 1
+            last_us = now_us
+            if now_us - cut_us >= _PACKET_US - 1 or now_us >= end_us:
+                events = np.concatenate(held)
+                held = []
+                payload = encoder.encode(events)
+                if not payload:
+                    # In silence a sensor still tells the time.
+                    payload = struct.pack("<H", 0x8000 | (int(now_us) >> 12 & 0xFFF))
+                packet = Packet(
+                    round(now_us * 1000), sequence, encoder.encoding, height, width, 0, payload
+                )
+                sequence += 1
+                cut_us = int(now_us)
+                yield now_us, exposure, packet
+
+    def _times(self, scene: Scene) -> Iterator[float]:
+        """Times in us to render: even ones, and more where the face moves fast."""
+        config = self.config
+        count = max(1, round(config.duration_s * config.render_fps))
+        step = config.duration_s * 1e6 / count
+        for number in range(count):
+            start = number * step
+            pieces = 1
+            if config.render_fps < 1000 and self._fast(start * 1e-6, step * 1e-6):
+                travel = scene.travel_px(start * 1e-6, step * 1e-6)
+                pieces = int(np.clip(np.ceil(travel / 0.6), 1, max(1, 1000 // config.render_fps)))
+            for piece in range(pieces):
+                yield start + step * (piece + 1) / pieces
+
+    def _fast(self, t: float, step: float) -> bool:
+        """Whether anything but slow sway happens between t and t + step."""
+        return self.script.is_active(t, t + step)
+
+    def _gains(self, start_us: float, end_us: float) -> np.ndarray:
+        """Factors on all light at even times from start to end."""
+        light = self.script.light
+        pieces = 1
+        if light.flicker_depth > 0:
+            pieces = max(1, int(np.ceil((end_us - start_us) / _FLICKER_STEP_US)))
+        return light.gain(np.linspace(start_us, end_us, pieces + 1) * 1e-6)
