@@ -111,4 +111,4 @@ def _sequence(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> FaceSeque
         Span(**{**span, "au": tuple(span["au"]), "intensity": tuple(span["intensity"])})
         for span in entry.pop("spans")
     )
-    return FaceSequence(**{**entry, "size": tuple(entry["size"])}, spans=spans, **arrays)
+    return FaceSequence(**{**entry, **arrays, "size": tuple(entry["size"]), "spans": spans})

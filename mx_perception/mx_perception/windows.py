@@ -105,7 +105,7 @@ _Spans = list[tuple[tuple[int, ...], float, float]]
 
 
 def _free_start(sequence: FaceSequence, hops: int, rng: np.random.Generator) -> int | None:
-    starts = np.arange(0, max(sequence.hops - hops, 0) + 1)
+    starts: np.ndarray = np.arange(0, max(sequence.hops - hops, 0) + 1)
     for span in sequence.spans:
         starts = starts[(starts + hops <= span.onset) | (starts >= span.offset)]
     return int(rng.choice(starts)) if starts.size else None
@@ -140,10 +140,10 @@ def _augmented(
     backwards = rng.random() < augment.reverse
     speed = -1.0 / rate if backwards else 1.0 / rate
     events[:, 0] = (events[:, 0] - margin - middle) * speed + middle
-    spans = [
-        (au, *sorted(((onset - middle) * speed + middle, (offset - middle) * speed + middle)))
-        for au, onset, offset in spans
-    ]  # type: ignore[misc]
+    turned = []
+    for au, onset, offset in spans:
+        ends = [(time - middle) * speed + middle for time in (onset, offset)]
+        turned.append((au, min(ends), max(ends)))
     if backwards:
         events[:, 3] = 1 - events[:, 3]
     _move(events, sequence.size, rng, augment)
@@ -155,7 +155,7 @@ def _augmented(
         * sequence.size[1]
     )
     extra = rng.random((noise, 4)) * (hops, *sequence.size, 2)
-    return np.concatenate([events, extra]), spans
+    return np.concatenate([events, extra]), turned
 
 
 def _move(
@@ -194,8 +194,9 @@ def _activity(spans: _Spans, hops: int) -> np.ndarray:
 
 
 def _class(spans: _Spans, hops: int) -> int:
-    """The Action Unit that the window shows for the larger part of its span; NO_CLASS for several."""
-    seen, part = set(), False
+    """The Action Unit of which the window shows the larger part; NO_CLASS for several."""
+    seen: set[int] = set()
+    part = False
     for au, onset, offset in spans:
         share = (min(offset, hops) - max(onset, 0.0)) / max(offset - onset, 1e-9)
         if share >= 0.5:

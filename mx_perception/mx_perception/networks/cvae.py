@@ -67,8 +67,8 @@ class Cvae(nn.Module):
             _block(widths[i + 1] + widths[i], widths[i], 1) for i in (2, 1, 0)
         )
         self.out = nn.Conv2d(c, 4 * (2 * config.colours + 1), 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, events: Tensor, key: Tensor, target: Tensor | None = None, sample: bool = False

@@ -155,6 +155,7 @@ def _export(
             verbose=False,
             external_data=False,
         )
+    assert program is not None  # only the old exporter returns nothing
     program.save(str(path), external_data=False)
 
 

@@ -50,7 +50,7 @@ class AuNetworkConfig(Config):
 
 
 class AuState(NamedTuple):
-    """Membranes after a hop, `(F, C, h, w)` or `(F, C)` float32; the names are those in the ONNX."""
+    """Membranes after a hop, `(F, C, h, w)` or `(F, C)` float32; also the names in the ONNX."""
 
     mem_1: Tensor
     mem_2: Tensor
@@ -102,28 +102,25 @@ class AuNetwork(nn.Module):
             torch.zeros(faces, c, *size, device=device)
             for c, size in zip(channels, self.map_sizes, strict=True)
         ]
-        return AuState(
-            *maps,
-            torch.zeros(faces, config.hidden, device=device),
-            torch.zeros(faces, len(AU_NUMBERS), device=device),
-        )
+        vectors = [torch.zeros(faces, n, device=device) for n in (config.hidden, len(AU_NUMBERS))]
+        return AuState._make([*maps, *vectors])
 
     def step(self, x: Tensor, state: AuState) -> tuple[AuOutput, AuState]:
         """One hop for F faces; `x (F, P, H, W)`."""
         spikes = self._front(x)
-        membranes = []
+        membranes: list[Tensor] = []
         for layer in range(4):
             spikes, mem = self.neurons[layer](self._current(layer, spikes), state[layer])
             membranes.append(mem)
         mem_scores = self._decay() * state.mem_scores + self.score_head(spikes)
         output = AuOutput(torch.sigmoid(mem_scores), self.evidence_head(spikes))
-        return output, AuState(*membranes, mem_scores)
+        return output, AuState._make([*membranes, mem_scores])
 
     def forward_clip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
-        `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence `(T, B, 15)` and the mean firing
-        rate of each layer `(4,)`.
+        `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
+        `(T, B, 15)` and the mean firing rate of each layer `(4,)`.
         """
         bins, batch = x.shape[:2]
         spikes = self._front(x.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
@@ -172,10 +169,13 @@ class AuNetwork(nn.Module):
 
     def _current(self, layer: int, spikes: Tensor) -> Tensor:
         current = self.convolutions[layer](spikes) if layer < 3 else self.dense(spikes.flatten(1))
-        return current if self.norms is None else self.norms[layer](current)
+        if self.norms is None:
+            return current
+        norm: nn.Module = self.norms[layer]
+        return norm(current)
 
     def _fire(self, layer: int, current: Tensor, bins: int) -> Tensor:
-        neuron = self.neurons[layer]
+        neuron: Any = self.neurons[layer]
         if current.device.type == "cpu":
             return leaky_clip(current, bins, neuron.beta, neuron.threshold)
         steps = current.unflatten(0, (bins, -1))

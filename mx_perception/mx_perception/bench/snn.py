@@ -1,0 +1,119 @@
+"""`./mx bench snn`: one streaming step against running a ten-step window again, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mx_capture.errors import MxError
+
+from mx_perception.au_stream import AuStream
+from mx_perception.checkpoint import DEFAULT_AU
+
+WINDOW_STEPS = 10
+BLOCK = 50
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print a line, and write JSON where asked."""
+    parser = argparse.ArgumentParser(
+        prog="./mx bench snn",
+        description="Time one step of the spiking network, on one thread, and check its spikes.",
+        epilog="example: ./mx bench snn --json snn.json",
+    )
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
+    parser.add_argument("--steps", type=int, default=1000, help="steps to time (default: 1000)")
+    parser.add_argument("--faces", type=int, default=1, help="faces in a step (default: 1)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args(argv)
+    if arguments.steps < BLOCK or arguments.faces < 1:
+        raise MxError(f"--steps must be at least {BLOCK} and --faces at least 1")
+    figures = measure(arguments.checkpoint, arguments.steps, arguments.faces)
+    print(
+        f"step {figures['step_ms']['p50']:.3f} ms (p99 {figures['step_ms']['p99']:.3f}), "
+        f"window of {WINDOW_STEPS} steps in snnTorch {figures['window_ms']:.1f} ms "
+        f"({figures['window_over_step']:.1f} times a step), "
+        f"spikes {'equal' if figures['spikes_equal'] else 'DIFFERENT'}"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0 if figures["spikes_equal"] else 1
+
+
+def measure(checkpoint: Path, steps: int, faces: int) -> dict[str, Any]:
+    """All figures of the verb. Blocks of steps and windows alternate: load strikes both alike."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MxError("bench snn compares with torch; set it up with ./mx test first") from error
+
+    from mx_perception.networks.export import load_au
+
+    torch.set_num_threads(1)
+    stream, network = AuStream(checkpoint), load_au(checkpoint).deployed()
+    shape = stream.input_shape
+    x = _events(np.random.default_rng(0), (steps, faces, *shape))
+    tensors = [{f"f{row}": hop[row, None] for row in range(faces)} for hop in x]
+    step_s: list[float] = []
+    window_s: list[float] = []
+    with torch.inference_mode():
+        equal = _same_spikes(stream, network, x, tensors)
+        for begin in range(0, steps, BLOCK):
+            step_s += [_time(stream.step, hop) for hop in tensors[begin : begin + BLOCK]]
+            window = torch.from_numpy(x[:WINDOW_STEPS])
+            window_s += [_time(_run_window, network, window) for _ in range(2)]
+    p50, p99 = np.percentile(step_s, [50, 99]) * 1000
+    window_ms = float(np.median(window_s) * 1000)
+    return {
+        "step_ms": {"p50": float(p50), "p99": float(p99)},
+        "window_ms": window_ms,
+        "window_steps": WINDOW_STEPS,
+        "window_over_step": window_ms / float(p50),
+        "spikes_equal": equal,
+        "steps": steps,
+        "faces": faces,
+        "input": list(shape),
+        "threads": 1,
+        "load_1min": os.getloadavg()[0],
+    }
+
+
+def _events(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return (rng.random(shape, np.float32) < 0.03).astype(np.uint8)
+
+
+def _time(call: Callable[..., Any], *arguments: Any) -> float:
+    begin = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - begin
+
+
+def _run_window(network: Any, window: Any) -> None:
+    state = network.initial_state(window.shape[1])
+    for x in window:
+        _, state = network.step(x, state)
+
+
+def _same_spikes(
+    stream: AuStream, network: Any, x: np.ndarray, tensors: list[dict[str, np.ndarray]]
+) -> bool:
+    import torch
+
+    state = network.initial_state(x.shape[1])
+    thresholds = [neuron.threshold.numpy() for neuron in network.neurons]
+    for hop, faces in zip(x, tensors, strict=True):
+        stream.step(faces)
+        _, state = network.step(torch.from_numpy(hop), state)
+        for row, face in enumerate(faces):
+            streamed = stream.state(face)
+            for layer, threshold in enumerate(thresholds):
+                spikes = state[layer][row].numpy() > threshold
+                if not np.array_equal(streamed[state._fields[layer]] > threshold, spikes):
+                    return False
+    return True
