@@ -164,8 +164,8 @@ def test_old_ros(checkout: Path, distro: str) -> None:
 
 
 def test_python_of_the_sourced_ros_is_missing(mx: ModuleType, checkout: Path) -> None:
-    ros = mx.Ros("jazzy", "3.7", ())
-    with pytest.raises(mx.SetupError, match=r"python3\.7"):
+    ros = mx.Ros("jazzy", "3.99", ())
+    with pytest.raises(mx.SetupError, match=r"python3\.99"):
         mx.chosen_interpreter(ros)
 
 
@@ -206,6 +206,28 @@ def test_second_set_up_waits_for_the_first(checkout: Path) -> None:
         assert "waiting for another ./mx" in process.stderr.readline()
     assert "this machine lacks" in process.stderr.read()
     assert process.wait(timeout=60) == 2
+
+
+def test_foreign_venv_is_left_alone(checkout: Path) -> None:
+    fake_tools(checkout)
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").touch()
+    done = run(checkout, "setup")
+    assert done.returncode == 2
+    assert ".venv was not made by ./mx: move it elsewhere" in done.stderr
+    assert (checkout / ".venv" / "mine").exists()
+
+
+def test_venv_that_was_cut_short_is_made_again(mx: ModuleType, checkout: Path) -> None:
+    fake_command(checkout, "python", 'mkdir -p "$3/bin" && touch "$3/bin/python"')
+    mx.BUILD.mkdir()
+    mx.VENV.mkdir()
+    mx.write_record(mx.VENV_RECORD, {})
+    (mx.VENV / "half").touch()
+    with mx.exclusive() as lock:
+        mx.make_venv(None, str(checkout / "no_commands" / "python"), lock)
+    assert mx.venv_record(None)["installed"] == {}
+    assert not (mx.VENV / "half").exists()
 
 
 def test_only_what_is_missing_is_installed(mx: ModuleType) -> None:
