@@ -91,7 +91,7 @@ def teeth(shape: ShapeField) -> list[Part]:
     parts = []
     for joint, top, bottom in ((HEAD, -3.6, -4.75), (JAW, -4.75, -5.6)):
         x = np.linspace(-2.1, 2.1, 43)
-        z = 4.55 - 0.36 * x**2 - (0.12 if joint == JAW else 0.0)
+        z = 4.98 - 0.34 * x**2 - (0.12 if joint == JAW else 0.0)
         rows = np.linspace(top, bottom, 5)
         grid = np.stack(
             [np.broadcast_to(x, (5, 43)), np.repeat(rows[:, None], 43, 1), np.tile(z, (5, 1))], -1
@@ -106,6 +106,10 @@ def teeth(shape: ShapeField) -> list[Part]:
         parts.append(
             make_part(joint, renderer.MOUTH, vertices, triangles, colour.reshape(-1, 3), 0.5)
         )
+    throat = np.array([[-2.3, -2.2, 1.5], [2.3, -2.2, 1.5], [-2.3, -8.0, 1.5], [2.3, -8.0, 1.5]])
+    flat = grid_triangles(2, 2, wrap=False)
+    wall = facing_viewer(throat, flat)
+    parts.append(make_part(HEAD, renderer.MOUTH, shape(throat), wall, (0.02, 0.006, 0.006)))
     tongue = np.linspace(-1.6, 1.6, 9)
     depth = np.linspace(3.9, 1.0, 6)
     grid = np.stack(np.meshgrid(tongue, depth, indexing="xy"), -1)
@@ -148,14 +152,14 @@ def ears(identity: Identity, shape: ShapeField) -> list[Part]:
 def body(identity: Identity, shape: ShapeField) -> list[Part]:
     """Neck, and shoulders in a garment."""
     rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0xB0]))
-    width = 5.9 - 0.9 * identity.feminine + rng.normal(0, 0.25)
+    width = 5.5 - 0.9 * identity.feminine + rng.normal(0, 0.25)
     rows, columns = 14, 40
     down = np.linspace(0, 1, rows)[:, None]
     around = np.linspace(-np.pi, np.pi, columns, endpoint=False)[None]
-    flare = np.where(down > 0.6, (down - 0.6) ** 2 * 18, 0.0)
-    y = -4.5 - 13.5 * down * np.ones_like(around)
+    flare = np.where(down > 0.5, (down - 0.5) ** 2 * 34, 0.0)
+    y = -4.5 - 14.5 * down * np.ones_like(around)
     x = (width + flare) * np.sin(around)
-    z = -3.2 + (width * 0.92 + 0.4 * flare) * np.cos(around) - 1.0 * down + 1.2 * (1 - down)
+    z = -3.2 + (width * 0.92 + 0.55 * flare) * np.cos(around) - 1.0 * down + 1.2 * (1 - down)
     throat = np.exp(-(((around - 0.0) / 0.35) ** 2)) * np.exp(-(((down - 0.45) / 0.15) ** 2))
     z = z + 0.25 * throat * (1 - identity.feminine)
     vertices = np.stack([x, y, z], -1).reshape(-1, 3)

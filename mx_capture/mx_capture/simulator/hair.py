@@ -14,9 +14,9 @@ from mx_capture.simulator.skin import beard_region, texel_positions
 # Degrees from straight up around the face, and the polar angle (radians) of the hairline there.
 _FROM_TOP = np.array([0.0, 22.0, 42.0, 58.0, 72.0, 84.0, 92.0, 100.0, 180.0])
 _HAIRLINES = {
-    "usual": np.array([0.78, 0.79, 0.90, 1.01, 1.08, 1.22, 1.35, 1.7, 2.4]),
-    "fringe": np.array([0.57, 0.58, 0.68, 0.92, 1.06, 1.2, 1.35, 1.7, 2.4]),
-    "receding": np.array([1.02, 1.1, 1.15, 1.1, 1.1, 1.24, 1.38, 1.7, 2.4]),
+    "usual": np.array([0.93, 0.95, 1.04, 1.05, 1.08, 1.22, 1.35, 1.7, 2.4]),
+    "fringe": np.array([0.62, 0.63, 0.74, 0.95, 1.06, 1.2, 1.35, 1.7, 2.4]),
+    "receding": np.array([1.12, 1.22, 1.26, 1.15, 1.1, 1.24, 1.38, 1.7, 2.4]),
     "bald": np.array([1.9, 1.9, 1.8, 1.5, 1.28, 1.3, 1.4, 1.7, 2.4]),
 }
 # Thickness in cm above the forehead, at the crown and at the sides, for the shortest and longest.
@@ -91,6 +91,13 @@ def strand_texture(identity: Identity, size: int) -> np.ndarray:
             x = ((angle / (2 * np.pi)) % 1.0 * columns).astype(np.float32)
             y = (polar / 2.4 * (rows - 1)).astype(np.float32)
             value += share * cv2.remap(pattern, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        # On the face, below any fringe, hair is a beard: short, and in all directions.
+        fine = cv2.GaussianBlur(rng.standard_normal((size, size)), (0, 0), max(size / 900, 0.5))
+        beard = _step(0.62, 0.5, polar)
+        beard = np.maximum(beard, _step(0.5, 0.62, polar) * _step(-0.05, -0.2, v))
+        if identity.hair_style in ("buzz", "bald"):
+            beard = np.maximum(beard, 0.85)
+        value = value / value.std() * (1 - beard) + fine / fine.std() * beard
     order = np.sort(value.ravel())
     ranks = np.searchsorted(order[:: max(1, size // 64)], value) / len(order[:: max(1, size // 64)])
     return np.clip(ranks, 0, 1).astype(np.float32)
@@ -119,7 +126,7 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     line = _hairline(identity, mesh.uv)
     inside = polar - line
     # The roots lift the hair gradually behind the hairline.
-    rise = 0.25 + 0.75 * _step(0.0, 0.28, inside)
+    rise = 0.06 + 0.94 * _step(-0.02, 0.36, inside)
     if identity.hair_style == "fringe":
         rise = np.maximum(rise, 0.9)
     thick = thick * rise * (1 + 0.3 * lumps)
@@ -132,11 +139,11 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     parts = []
     for shell in range(count):
         share = (shell + 1) / count
-        density = 1.0 if shell == 0 else 1.0 - 0.45 * share
+        density = 1.0 if shell == 0 else 1.05 - 0.3 * share
         if identity.hair_style in ("buzz", "bald"):
             density = 0.75 - 0.25 * share
-        shift = 0.05 * shell / max(1, count - 1)
-        cover = density * _step(-0.05 + shift, 0.06 + shift, inside)
+        shift = 0.07 * shell / max(1, count - 1)
+        cover = density * _step(-0.05 + shift, 0.13 + shift, inside)
         cover = np.where(behind_ear & (identity.hair_style != "long"), 0.0, cover)
         vertices = skull + out * (thick * share)[:, None]
         used = (cover[skin].max(1) > 0.02) & (mesh.vertices[skin, 2].max(1) > -8.5)
@@ -144,7 +151,7 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
         colour = np.array(identity.hair_colour) * tone
         parts.append(
             _pick(
-                make_part(HEAD, renderer.HAIR, vertices, skin[used], colour, 0.35, mesh.uv, cover)
+                make_part(HEAD, renderer.HAIR, vertices, skin[used], colour, 0.55, mesh.uv, cover)
             )
         )
     return parts
@@ -184,7 +191,7 @@ def _beard_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     out = out / np.linalg.norm(out, axis=1, keepdims=True)
     for shell in range(3):
         share = (shell + 1) / 3
-        cover = (0.85 - 0.35 * share) * region
+        cover = (1.1 - 0.4 * share) * region
         vertices = skull + out * (length * share * region)[:, None]
         used = cover[skin].max(1) > 0.03
         parts.append(
@@ -227,7 +234,7 @@ def _curtain(identity: Identity, shape: ShapeField) -> Part:
     cover = _step(-0.03, 0.22, edge) * _step(1.02, 0.8, down) * np.ones_like(around + down)
     tone = 0.9 * np.array(identity.hair_colour)
     return make_part(
-        HEAD, renderer.HAIR, vertices, triangles, tone, 0.35, uv, 0.97 * cover.reshape(-1)
+        HEAD, renderer.HAIR, vertices, triangles, tone, 0.55, uv, 1.04 * cover.reshape(-1)
     )
 
 

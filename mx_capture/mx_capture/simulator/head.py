@@ -18,7 +18,7 @@ UNIT_ORDER = tuple(sorted(UNITS))
 _NECK = np.array([0.0, -6.0, -3.0])
 _JAW_HINGE = np.array([0.0, 0.3, -2.2])
 _CANONICAL_APERTURE_CM = 0.67
-_LID_LIFT_CM = 0.05
+_LID_LIFT_CM = 0.065
 
 
 @dataclass
@@ -37,14 +37,16 @@ class Pose:
 class _Lids:
     """How the skin around one eye turns about the eyeball.
 
-    `index` (N,) vertices; `upper`, `lower` (N,) share of each lid's travel; `reach` (N,) outward
-    radius that the skin must keep (cm); `centre` (3,); `eye_vertices` slice of the eyeball.
+    `index` (N,) vertices; `upper`, `lower` (N,) share of each lid's travel; `reach` (N,) radius
+    that the skin must keep (cm); `resting` (N,) 1 where it lies on the eyeball; `centre` (3,);
+    `eye` the eyeball's vertices.
     """
 
     index: np.ndarray
     upper: np.ndarray
     lower: np.ndarray
     reach: np.ndarray
+    resting: np.ndarray
     centre: np.ndarray
     eye: slice
 
@@ -186,8 +188,7 @@ class Head:
         # The folded rim behind the margin stays nearer to the eyeball than the lid itself.
         depth = points[index, 2] - rims[0][index, 1]
         lift = np.where(is_upper[index], _LID_LIFT_CM + 0.03, _LID_LIFT_CM)
-        reach = (anatomy.EYE_RADIUS_CM + lift) * close[index]
-        reach = np.where(depth < -0.12, 0.0, reach)
+        reach = np.where(depth < -0.12, 0.0, anatomy.EYE_RADIUS_CM + lift)
         joint = anatomy.RIGHT_EYE if side == 0 else anatomy.LEFT_EYE
         eye = next(where for part, where in self._slices if part.joint == joint)
         return _Lids(
@@ -195,6 +196,7 @@ class Head:
             upper[index].astype(np.float32),
             lower[index].astype(np.float32),
             reach.astype(np.float32),
+            close[index] * (reach > 0),
             self._centres[side].astype(np.float32),
             eye,
         )
@@ -207,7 +209,8 @@ class Head:
             # Lid skin near the margin rests on the eyeball.
             across = part - lids.centre
             radius = np.linalg.norm(across, axis=1)
-            wanted = np.where(lids.reach > 0, lids.reach, radius)
+            outside = np.maximum(radius, lids.reach)
+            wanted = outside + (lids.reach - outside) * lids.resting
             part = lids.centre + across * (wanted / radius)[:, None]
             self._rest[lids.index] = part
             _turn_lids(
@@ -293,7 +296,7 @@ class Head:
         margin = 0.62 * aperture * (1 - 1.6 * self._upper_closed[side])
         offset = out[lids.eye] - lids.centre
         edge = margin * np.cos(np.clip(offset[:, 0] / 1.35, -1, 1) * np.pi / 2) ** 0.7
-        shade = 0.35 + 0.65 * _step(-0.05, 0.42, edge - offset[:, 1])
+        shade = 0.25 + 0.75 * _step(-0.02, 0.5, edge - offset[:, 1])
         shade = shade * (0.55 + 0.45 * _step(1.35, 0.8, np.abs(offset[:, 0])))
         self.surface.light[lids.eye, 0] = shade
         self.surface.light[lids.eye, 1] = shade * self._eye_shadow[side]
@@ -392,7 +395,7 @@ def _eye_texture(identity: Identity) -> np.ndarray:
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     iris_edge = rng.uniform(0.43, 0.48)
     pupil_edge = rng.uniform(0.14, 0.22)
-    white = np.array([0.72, 0.68, 0.64]) * (1 - 0.25 * np.clip(radius - 0.4, 0, 1)[..., None])
+    white = np.array([0.56, 0.53, 0.5]) * (1 - 0.25 * np.clip(radius - 0.4, 0, 1)[..., None])
     veins = np.clip(np.sin(angle * 13 + 5 * radius + rng.uniform(0, 6)) - 0.6, 0, 1)
     white = white * (1 - 0.25 * (veins * np.clip(radius - 0.5, 0, 1))[..., None] * [0, 1, 1])
     fibres = np.zeros_like(radius)

@@ -83,7 +83,7 @@ def draw_identity(seed: int) -> Identity:
         age=age,
         bumps=_draw_bumps(rng, feminine, age),
         scale=(
-            float(np.clip(rng.normal(0.955 - 0.015 * feminine, 0.035), 0.87, 1.05)),
+            float(np.clip(rng.normal(0.975 - 0.015 * feminine, 0.035), 0.87, 1.05)),
             float(np.clip(rng.normal(1.0, 0.03), 0.92, 1.08)),
             float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1)),
         ),
@@ -106,7 +106,7 @@ def draw_identity(seed: int) -> Identity:
         beard=beard,
         lashes=float(np.clip(rng.normal(0.3 + 0.5 * feminine, 0.15), 0.1, 1.0)),
         eye_colour=_eye_colour(rng, darkness),
-        eye_opening=float(np.clip(rng.normal(0.98, 0.1), 0.72, 1.2)),
+        eye_opening=float(np.clip(rng.normal(0.93, 0.09), 0.7, 1.12)),
         lid_fold=float(rng.uniform(0.0, 1.0)),
         glasses=str(rng.choice(["none", "thin", "thick", "round"], p=[0.8, 0.08, 0.07, 0.05])),
         wrinkling=float(0.35 + 0.75 * age + rng.uniform(-0.15, 0.25)),
@@ -149,7 +149,7 @@ _SHAPE_MODES = (
     ((3.0, 4.2, 4.6), (2.2, 0.9, 2.0), (0.0, 0.14, 0.0)),  # height of the brow
     ((1.5, -1.0, 5.4), (0.8, 0.9, 1.5), (0.22, 0.0, 0.05)),  # width of the nostrils
     ((0.0, -1.0, 7.2), (0.9, 1.0, 1.6), (0.0, 0.0, 0.32)),  # length of the nose tip
-    ((0.0, -1.4, 7.0), (1.3, 1.1, 2.0), (0.0, 0.28, 0.0)),  # height of the nose tip
+    ((0.0, -1.4, 7.0), (1.3, 1.1, 2.0), (0.0, 0.18, 0.0)),  # height of the nose tip
     ((0.0, 1.8, 5.9), (0.8, 1.5, 1.6), (0.0, 0.0, 0.26)),  # bridge
     ((0.7, 0.8, 5.8), (0.6, 1.6, 1.5), (0.12, 0.0, 0.0)),  # width of the bridge
     ((3.15, 2.6, 3.5), (1.6, 1.1, 2.0), (0.13, 0.0, 0.0)),  # distance of the eyes
@@ -172,7 +172,7 @@ _SHAPE_MODES = (
 def _draw_bumps(rng: np.random.Generator, feminine: float, age: float) -> np.ndarray:
     rows = []
     for number, (centre, spread, move) in enumerate(_SHAPE_MODES):
-        size = float(np.clip(rng.normal(), -2.2, 2.2))
+        size = float(np.clip(rng.normal(), -1.9, 1.9)) * 0.9
         if number in (0, 3):
             size -= 1.2 * feminine - 0.3
         if number == 8:

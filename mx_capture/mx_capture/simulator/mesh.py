@@ -182,8 +182,17 @@ def _add_cranium(
     outline = _face_outline(triangles)
     rim = shapes[0][outline]
     x, y, z = rim.T
-    angle = np.arctan2((y - 1.5) / 11.3, x / 7.75)
-    over = np.stack([7.75 * np.cos(angle), 1.5 + 11.2 * np.sin(angle), np.full_like(x, -3.4)], 1)
+    angle = np.arctan2((y - 1.5) / 11.6, x / 7.75)
+    # Fuller than an ellipse, as a skull is.
+    fuller = (np.abs(np.cos(angle)) ** 2.7 + np.abs(np.sin(angle)) ** 2.7) ** (-1 / 2.7)
+    over = np.stack(
+        [
+            7.75 * fuller * np.cos(angle),
+            1.5 + 11.6 * fuller * np.sin(angle),
+            np.full_like(x, -3.4),
+        ],
+        1,
+    )
     low = _smoothstep(1.5, -9.4, y)
     under = np.stack([x * (0.99 - 0.3 * low), y + 1.2 * low, z - 3.0 - low], 1)
     high = _smoothstep(-1.0, 4.0, y)[:, None]

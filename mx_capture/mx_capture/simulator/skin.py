@@ -206,7 +206,7 @@ def _paint_eyelids(identity: Identity, colour: np.ndarray) -> np.ndarray:
         (head.RIGHT_UPPER_LID, head.RIGHT_LOWER_LID),
         (head.LEFT_UPPER_LID, head.LEFT_LOWER_LID),
     ):
-        lash = _stroke([_ring(upper)], 0.07 + 0.07 * identity.lashes)
+        lash = _stroke([_ring(upper)], 0.11 + 0.09 * identity.lashes)
         colour = colour * (1 - (0.5 + 0.45 * identity.lashes) * lash[..., None])
         rim = _stroke([_ring(lower)], 0.06)
         colour = colour * (1 - (0.25 + 0.35 * identity.lashes) * rim[..., None])
@@ -221,13 +221,13 @@ def _brow_mask(identity: Identity, rng: np.random.Generator) -> np.ndarray:
     rows = np.array([[base[a], base[b]] for a, b in _RIGHT_BROW])
     centre = rows.mean(1)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(centre, axis=0), axis=1))])
-    count = int(150 + 260 * identity.brow_density)
+    count = int(120 + 230 * identity.brow_density)
     for side in (1.0, -1.0):
         for _ in range(count):
             along = rng.beta(1.05, 1.15)
             at = np.array([np.interp(along * length[-1], length, centre[:, k]) for k in range(3)])
             thick = identity.brow_thickness * np.interp(
-                along, [0, 0.15, 0.5, 0.8, 1], [0.55, 0.95, 0.8, 0.5, 0.12]
+                along, [0, 0.15, 0.5, 0.8, 1], [0.35, 0.85, 0.8, 0.5, 0.12]
             )
             at[1] += identity.brow_height - 0.1 + identity.brow_arch * np.sin(np.pi * along**1.6)
             at[1] += rng.normal(0, 0.27) * thick
@@ -235,11 +235,11 @@ def _brow_mask(identity: Identity, rng: np.random.Generator) -> np.ndarray:
             size = rng.uniform(0.28, 0.6) * (0.75 + 0.35 * identity.brow_thickness)
             tip = at + size * np.array([-np.cos(angle), np.sin(angle), 0.0])
             ends = np.stack([at, tip]) * np.array([side, 1.0, 1.0])
-            _line(mask, head.texture_coordinates(ends), zoom, int(rng.uniform(90, 215)))
+            _line(mask, head.texture_coordinates(ends), zoom, int(rng.uniform(70, 200)))
     small = cv2.resize(mask, (PAINT_SIZE, PAINT_SIZE), interpolation=cv2.INTER_AREA)
     drawn = small.astype(np.float32) / 255
     body = cv2.GaussianBlur(drawn, (0, 0), 0.09 * _PER_CM)
-    return np.clip(1.1 * drawn + 1.0 * body * identity.brow_density, 0, 0.95)
+    return np.clip(1.0 * drawn + 0.8 * body * identity.brow_density, 0, 0.95)
 
 
 def _line(mask: np.ndarray, ends: np.ndarray, zoom: int, value: int) -> None:
