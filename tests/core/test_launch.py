@@ -400,9 +400,7 @@ def command_line(*words, **options):
 def test_a_signal_stops_all_processes(write, number, code):
     path = write(python("import signal; print('ready', flush=True); signal.pause()"))
     with command_line(path) as process:
-        lines = []
-        while "[child] ready\n" not in lines:
-            lines.append(process.stdout.readline())
+        assert "[child] ready\n" in iter(process.stdout.readline, "")
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == code

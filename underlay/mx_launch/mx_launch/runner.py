@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mx_launch.description import Process, describe
+from mx_launch.document import LaunchError
 
 Output = Callable[[str, str], None]
 """Takes the name of a process and one line of its output, without the line's end."""
@@ -56,7 +57,11 @@ class Launch:
         `output` is called from another thread.
         """
         self._scratch = tempfile.TemporaryDirectory(prefix="launch_params_")
-        self.processes = describe(Path(path), arguments or {}, Path(self._scratch.name))
+        try:
+            self.processes = describe(Path(path), arguments or {}, Path(self._scratch.name))
+        except LaunchError:
+            self._scratch.cleanup()
+            raise
         self.pids: dict[str, int] = {}
         self.exit_codes: dict[str, int] = {}
         """Of every process that ended, as a shell has it: 128 + n after signal n."""
