@@ -76,6 +76,7 @@ class Tensorizer:
         self.stream: TensorStream | None = None
         self._format: tuple[str, int, int] | None = None
         self._faces: deque[tuple[int, Rois]] = deque(maxlen=_PENDING_FRAMES)
+        self._known_faces: tuple[int, Rois] | None = None
         self._windows: deque[_FrameWindow] = deque()
         self._event_image: int | None = None
         self._last_frame: tuple[int, Rois] | None = None
@@ -159,15 +160,17 @@ class Tensorizer:
     def _stream_for(self, packet: Packet) -> TensorStream:
         packet_format = (packet.encoding, packet.height, packet.width)
         if self.stream is None or packet_format != self._format:
+            stream = TensorStream(self.config, *packet_format)
             if self.stream is not None:
                 self.counters["format_changes"] += 1
-            self.stream = TensorStream(self.config, *packet_format)
-            self._format = packet_format
+            self.stream, self._format = stream, packet_format
+            if self._known_faces is not None and not self._faces:
+                self._faces.append(self._known_faces)
         return self.stream
 
     def _hand_over_faces(self, stream: TensorStream) -> None:
         while self._faces and self.clock.ready:
-            stamp_ns, rois = self._faces.popleft()
+            self._known_faces = stamp_ns, rois = self._faces.popleft()
             stream.set_faces(self.clock.sensor_us(stamp_ns), rois)
 
     def _stamped(self, tensor: EventTensor) -> StampedTensor:

@@ -62,7 +62,7 @@ def test_tensors_hold_exactly_the_events_of_their_window(graph, wired):
     _, tensors, events, boxes = wired
     boxes.publish(faces(BASE_NS - 100_000_000))
     sent = []
-    for decoded, message in packets(26):
+    for decoded, message in packets(40):
         sent.append(decoded)
         events.publish(message)
         graph.executor.spin_once(timeout_sec=0.01)
@@ -86,20 +86,21 @@ def test_tensors_hold_exactly_the_events_of_their_window(graph, wired):
 def test_a_missing_packet_is_counted_and_marks_the_tensor(graph, wired):
     node, tensors, events, boxes = wired
     boxes.publish(faces(BASE_NS - 100_000_000))
-    for number, (_, message) in enumerate(packets(40)):
+    for number, (_, message) in enumerate(packets(50)):
         if number != 20:
             events.publish(message)
         graph.executor.spin_once(timeout_sec=0.01)
     graph.until(lambda: len(tensors) >= 7)
     assert node.tensorizer.totals()["lost_packets"] == 1
-    marked = [tensor.seq for tensor in tensors if tensor.discontinuity]
-    assert marked == [0, 4]
+    marked = [time_to_ns(t.window_start) - BASE_NS for t in tensors if t.discontinuity]
+    # The face's first tensor, and the two that the hole before 42 ms may reach into.
+    assert marked == [10_000_000, 30_000_000, 40_000_000]
 
 
 def test_random_bytes_and_unknown_encodings_are_counted_and_survived(graph, wired):
     node, tensors, events, boxes = wired
     boxes.publish(faces(BASE_NS - 100_000_000))
-    messages = [message for _, message in packets(30)]
+    messages = [message for _, message in packets(60)]
     junk = EventPacket(height=HEIGHT, width=WIDTH, encoding="evt3", seq=10)
     junk.events = np.random.default_rng(2).bytes(4096)
     unknown = EventPacket(height=HEIGHT, width=WIDTH, encoding="evt9", seq=11)
@@ -116,7 +117,7 @@ def test_frame_tensors_pair_with_their_crops(graph, wired):
     crops = graph.listen(Image, "face_crops")
     images = graph.publisher(Image, "rgb/image_raw")
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    stamps = [BASE_NS + number * 33_000_000 for number in range(3)]
+    stamps = [BASE_NS + number * 33_000_000 for number in range(4)]
     for stamp_ns in stamps:
         boxes.publish(faces(stamp_ns))
         images.publish(image_to_message(picture, stamp_ns, "rgb_camera"))
@@ -124,9 +125,10 @@ def test_frame_tensors_pair_with_their_crops(graph, wired):
     for _, message in packets(60):
         events.publish(message)
         graph.executor.spin_once(timeout_sec=0.01)
-    graph.until(lambda: len(frame_tensors) == 2 and len(crops) == 3)
+    graph.until(lambda: len(frame_tensors) == 2 and len(crops) == 4)
     assert [time_to_ns(crop.header.stamp) for crop in crops] == stamps
-    assert [time_to_ns(tensor.window_start) for tensor in frame_tensors] == stamps[:2]
-    assert [time_to_ns(tensor.header.stamp) for tensor in frame_tensors] == stamps[1:]
+    # The events before the first packet are not known: there is no tensor for the first frame.
+    assert [time_to_ns(tensor.window_start) for tensor in frame_tensors] == stamps[1:3]
+    assert [time_to_ns(tensor.header.stamp) for tensor in frame_tensors] == stamps[2:]
     assert crops[0].header.frame_id == "face_f00000"
     assert message_to_histogram(frame_tensors[0]).shape == (5, 2, 128, 128)

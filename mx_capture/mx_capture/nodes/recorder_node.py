@@ -51,7 +51,8 @@ class RecorderNode(ManagedNode):
 
     def load(self) -> None:
         self.settings = self.config(RecorderNodeConfig)
-        self.info = read_info(Path(self.settings.session), SessionInfo) if self.settings.session else None
+        session = self.settings.session
+        self.info = read_info(Path(session), SessionInfo) if session else None
 
     def start(self) -> None:
         out = Path(self.settings.out)

@@ -143,12 +143,12 @@ def write_info(path: Path, info: SessionInfo | DatasetInfo) -> None:
 
 def read_session(folder: Path) -> SessionInfo:
     """The `session.yaml` of a session folder; MxError names the file and the wrong entry."""
-    return _read(folder / SESSION_FILE, SessionInfo)
+    return read_info(folder / SESSION_FILE, SessionInfo)
 
 
 def read_dataset(folder: Path) -> DatasetInfo:
     """The `dataset.yaml` of a data set; MxError names the file and the wrong entry."""
-    return _read(folder / DATASET_FILE, DatasetInfo)
+    return read_info(folder / DATASET_FILE, DatasetInfo)
 
 
 def session_folders(dataset: Path) -> list[Path]:
@@ -161,7 +161,8 @@ def session_folders(dataset: Path) -> list[Path]:
     return found
 
 
-def _read(path: Path, cls: type[T]) -> T:
+def read_info(path: Path, cls: type[T]) -> T:
+    """A session or data set file anywhere; MxError names the file and the wrong entry."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
