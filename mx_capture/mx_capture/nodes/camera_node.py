@@ -61,7 +61,7 @@ class CameraNode(ManagedNode):
         self.source = self.open()
         self.health.facts["source"] = self.source.name
         # Made before activation, so that subscribers are matched when the first item comes.
-        self._publishers: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         if self.source.event_size is not None and Packet in self.wanted:
             self._add("event_camera/events", EventPacket, EVENTS_QOS)
         if self.source.frame_size is not None and Frame in self.wanted:
@@ -96,9 +96,9 @@ class CameraNode(ManagedNode):
             self.health.problem("source", str(error), level=ERROR)
 
     def unload(self) -> None:
-        for publisher in self._publishers.values():
+        for publisher in self._outputs.values():
             self.destroy_publisher(publisher)
-        self._publishers.clear()
+        self._outputs.clear()
 
     def publish(self, item: Packet | Frame | Label) -> None:
         """Called when an item is due; its stamps are ROS time by then."""
@@ -116,12 +116,12 @@ class CameraNode(ManagedNode):
     def observe(self) -> None:
         if hasattr(self, "_player"):
             self.health.set_counts({"late_items": self._player.counters.late})
-        for topic, publisher in getattr(self, "_publishers", {}).items():
+        for topic, publisher in getattr(self, "_outputs", {}).items():
             self.health.facts[f"{topic}_subscribers"] = str(publisher.get_subscription_count())
 
     def _add(self, topic: str, message_type: Any, qos: Any) -> None:
-        self._publishers[topic] = self.create_publisher(message_type, topic, qos)
+        self._outputs[topic] = self.create_publisher(message_type, topic, qos)
 
     def _publish(self, topic: str, message: Any) -> None:
-        self._publishers[topic].publish(message)
+        self._outputs[topic].publish(message)
         self.health.count("published_" + topic.rpartition("/")[2])
