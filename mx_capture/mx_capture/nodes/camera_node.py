@@ -71,16 +71,16 @@ class CameraNode(ManagedNode):
             self._add("labels", mx.Label, RESULT_QOS)
 
     def start(self) -> None:
-        self._clock = NodeClock(self)
+        self._play_clock = NodeClock(self)
         config = self.config(PlayerConfig)
         if self.joins_clock:
             config = replace(config, loop=True)
-        self._player = Player(self.source, config, clock=self._clock, join=self.joins_clock)
+        self._player = Player(self.source, config, clock=self._play_clock, join=self.joins_clock)
         self._thread = threading.Thread(target=self._play, name="player")
         self._thread.start()
 
     def stop(self) -> None:
-        self._clock.stopped.set()
+        self._play_clock.stopped.set()
         self._thread.join()
 
     def _play(self) -> None:
