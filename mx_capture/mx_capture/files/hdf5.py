@@ -144,7 +144,7 @@ def _why_unreadable(columns: Any) -> str:
                 "its events are compressed with Prophesee's ECF; install that HDF5 plugin and set "
                 "HDF5_PLUGIN_PATH, or import the RAW file"
             )
-        return f"the HDF5 filter {name.decode() or code} is missing; `pip install hdf5plugin`"
+        return f"the HDF5 filter {name.decode() or code} is missing; `./mx setup files` adds it"
     return "its events cannot be read; the file is damaged, copy it again"
 
 
