@@ -21,6 +21,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -278,6 +279,10 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RCLError:
+        # A callback was publishing when the signal came.
+        if rclpy.ok():
+            raise
     except (MxError, ParameterException) as error:
         print(f"mx: {error}", file=sys.stderr)
         sys.exit(1)

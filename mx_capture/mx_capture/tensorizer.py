@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 
 from mx_capture.clock import make_clock
+from mx_capture.codecs import Evt3Encoder
 from mx_capture.config import Config, setting
 from mx_capture.event_tensor import EventTensor, TensorConfig, TensorStream
 from mx_capture.registration import Registration
 from mx_capture.roi import Roi
-from mx_capture.stream import Frame, Packet
+from mx_capture.stream import EVENT_DTYPE, Frame, Packet
 
 Rois = Mapping[str, Roi]
 _PENDING_FRAMES = 30
@@ -80,6 +81,21 @@ class Tensorizer:
         self._windows: deque[_FrameWindow] = deque()
         self._event_image: int | None = None
         self._last_frame: tuple[int, Rois] | None = None
+
+    def warm_up(self) -> None:
+        """Have everything compiled, on a few events that are forgotten again.
+
+        Otherwise the first packets of a camera would wait for the compiler, for seconds.
+        """
+        size, roi = (64, 64), Roi.full(64, 64)
+        events = np.zeros(8, EVENT_DTYPE)
+        events["t"] = np.arange(8) * self.config.hop_us + 1
+        events["x"] = np.arange(8) // 4
+        stream = TensorStream(self.config, "evt3", *size)
+        stream.set_faces(-self.config.roi_delay_us, {"": roi})
+        stream.push(Packet(0, 0, "evt3", *size, 0, Evt3Encoder(*size).encode(events)))
+        stream.cut(roi, self.config.hop_us, 2 * self.config.hop_us, self.options.frame_bins, "")
+        stream.event_image(self.options.event_image_us)
 
     def add_packet(self, packet: Packet) -> list[StampedTensor]:
         """The hop tensors that this packet completes, oldest first."""

@@ -6,7 +6,9 @@ import threading
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import rclpy
 from event_camera_msgs.msg import EventPacket
+from rclpy._rclpy_pybind11 import RCLError
 from sensor_msgs.msg import CameraInfo, Image
 
 from mx_capture.conversions import (
@@ -91,6 +93,10 @@ class CameraNode(ManagedNode):
             self.health.facts["ended"] = "true"
         except Stopped:
             pass
+        except RCLError:
+            # The process was told to end while this thread was publishing.
+            if rclpy.ok():
+                raise
         except MxError as error:
             self.get_logger().error(str(error))
             self.health.problem("source", str(error), level=ERROR)

@@ -43,6 +43,7 @@ class EventTensorNode(ManagedNode):
         self.tensorizer = Tensorizer(
             self.config(TensorConfig), self.config(TensorizerConfig), registration
         )
+        self.tensorizer.warm_up()
 
     def start(self) -> None:
         self._pairs: deque[tuple[Image, mx.Faces]] = deque()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from mx_capture.codecs import make_decoder
 from mx_capture.files import open_source
+from mx_capture.files.ordering import stamp_of
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
 from mx_capture.tensorizer import crop_face
@@ -56,7 +57,7 @@ class _Views:
 
     def at(self, stamp_ns: int) -> View:
         """The view at a moment; call with rising moments."""
-        while self._next is not None and self._next.stamp_ns <= stamp_ns:
+        while self._next is not None and stamp_of(self._next) <= stamp_ns:
             self._take(self._next)
             self._next = next(self._items, None)
         self._events = [item for item in self._events if item[0] > stamp_ns - _EVENTS_NS]

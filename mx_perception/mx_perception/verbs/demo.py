@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from mx_capture.errors import MxError
-from mx_capture.recording.reader import count_messages
+from mx_capture.recording.verify import verify
 from rich.console import Console
 
 from mx_perception.demo import film, summary
@@ -52,7 +52,9 @@ def main(argv: list[str]) -> int:
             graph.drain(monitor)
         finally:
             graph.stop()
-        counts = graph.counts(monitor, duration_s, count_messages(out / "recording"))
+        quality = verify(out / "recording")
+        recorded = {topic.topic: topic.messages for topic in quality.topics}
+        counts = graph.counts(monitor, duration_s, recorded)
         heard = monitor.heard
     results = summary.as_json(graph.inputs, counts)
     (out / "summary.json").write_text(json.dumps(results, indent=2) + "\n")
