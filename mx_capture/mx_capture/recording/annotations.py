@@ -117,16 +117,23 @@ def check_inside(label: Label, start_ns: int, end_ns: int, where: str) -> None:
         )
 
 
-def _check(label: Label, where: str) -> None:
-    if not label.au or len(label.au) != len(label.intensity):
+def check_action_units(au: Sequence[int], intensity: Sequence[float], where: str) -> None:
+    """Raise MxError, beginning with `where`, unless each FACS number has an intensity in 0..1."""
+    if len(au) != len(intensity):
         raise MxError(
-            f"{where}: {len(label.au)} Action Units with {len(label.intensity)} intensities; "
-            "give one intensity for each, and at least one"
+            f"{where}: {len(au)} Action Units with {len(intensity)} intensities; "
+            "give one intensity for each"
         )
-    for au, intensity in zip(label.au, label.intensity, strict=True):
-        if not 1 <= au <= 99:
-            raise MxError(f"{where}: AU{au} is no FACS number from 1 to 99")
-        if not 0 <= intensity <= 1:
-            raise MxError(f"{where}: intensity {intensity} is outside 0 to 1")
+    for number, value in zip(au, intensity, strict=True):
+        if not 1 <= number <= 99:
+            raise MxError(f"{where}: AU{number} is no FACS number from 1 to 99")
+        if not 0 <= value <= 1:
+            raise MxError(f"{where}: intensity {value} is outside 0 to 1")
+
+
+def _check(label: Label, where: str) -> None:
+    check_action_units(label.au, label.intensity, where)
+    if not label.au and not label.condition:
+        raise MxError(f"{where}: a label needs Action Units, or a condition such as an emotion")
     if not label.onset_ns <= label.apex_ns <= label.offset_ns:
         raise MxError(f"{where}: onset, apex and offset are not in this order")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from mx_capture.errors import MxError
+from mx_capture.stream import Source
 
 SESSION_FILE = "session.yaml"
 DATASET_FILE = "dataset.yaml"
@@ -129,16 +130,29 @@ class DatasetInfo:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_info(path: Path, info: SessionInfo | DatasetInfo) -> None:
-    """Write `session.yaml` or `dataset.yaml`; raises MxError when `path` exists."""
+def write_info(path: Path, info: SessionInfo | DatasetInfo, *, replace: bool = False) -> None:
+    """Write `session.yaml` or `dataset.yaml`; raises MxError when `path` exists, unless `replace`.
+
+    It is there as a whole or not at all.
+    """
+    if path.exists() and not replace:
+        raise MxError(f"{path} exists already; give another folder")
     text = yaml.safe_dump(_plain(info), sort_keys=False, allow_unicode=True)
+    partial = path.with_suffix(".yaml.partial")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise MxError(f"{path} exists already; give another folder") from error
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
     except OSError as error:
         raise MxError(f"cannot write {path}: {error.strerror}") from error
+
+
+def with_cameras(info: SessionInfo, source: Source) -> SessionInfo:
+    """The information with the sizes of the cameras that it does not describe yet."""
+    cameras = dict(info.cameras)
+    for role, size in (("events", source.event_size), ("rgb", source.frame_size)):
+        if size is not None and role not in cameras:
+            cameras[role] = Camera("unknown", width=size[1], height=size[0])
+    return dataclasses.replace(info, cameras=cameras)
 
 
 def read_session(folder: Path) -> SessionInfo:

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mx_capture.recording import cdr, qos
-from mx_capture.recording.session_info import BAG_FOLDER, SESSION_FILE, SessionInfo, write_info
+from mx_capture.recording.session_info import (
+    BAG_FOLDER,
+    SESSION_FILE,
+    SessionInfo,
+    with_cameras,
+    write_info,
+)
 from mx_capture.recording.writer import RecordingWriter, WriterConfig
 from mx_capture.stream import Frame, Label, Packet, Source
 
@@ -39,7 +45,7 @@ def write_session(
             if progress is not None:
                 progress(item.offset_ns if isinstance(item, Label) else item.stamp_ns)
     # Last, so that a folder with a session.yaml is a complete session.
-    write_info(folder / SESSION_FILE, info)
+    write_info(folder / SESSION_FILE, with_cameras(info, source))
     return writer.counts
 
 

@@ -91,7 +91,7 @@ def verify(path: str | Path, progress: Callable[[int], None] | None = None) -> Q
 def quality_table(quality: Quality) -> Table:
     """The figures for people."""
     table = Table(title=f"{quality.bag}: {quality.duration_s:.1f} s, {quality.messages} messages")
-    table.add_column("topic")
+    table.add_column("topic", no_wrap=True)
     for name in ("messages", "rate (Hz)", "longest gap (ms)", "lost", "backward", "drift (ppm)"):
         table.add_column(name, justify="right")
     for item in quality.topics:

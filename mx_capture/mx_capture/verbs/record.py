@@ -1,0 +1,251 @@
+"""`./mx record`: records a session from the cameras, by prompts if wanted, and checks it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.prompt import Confirm, Prompt
+from rich.text import Text
+
+from mx_capture.errors import MxError
+from mx_capture.files.session import SessionSource
+from mx_capture.player import WallClock
+from mx_capture.recording.annotations import write_annotations
+from mx_capture.recording.protocol import Cue, Protocol, read_protocol, run_protocol
+from mx_capture.recording.recorder import RecorderConfig
+from mx_capture.recording.session_info import (
+    BAG_FOLDER,
+    SESSION_FILE,
+    Consent,
+    Lighting,
+    SessionInfo,
+    read_info,
+    with_cameras,
+    write_info,
+)
+from mx_capture.recording.verify import quality_table, verify
+from mx_capture.stream import Label
+
+_TOPICS = ("event_camera/events", "rgb/image_raw", "rgb/camera_info", "labels")
+_START_S, _STOP_S = 30.0, 60.0
+_FIRST_MESSAGE_BYTES = 1_000
+_VOICES = ("spd-say", "espeak-ng", "espeak")
+
+
+def main(argv: list[str]) -> int:
+    """Record until Ctrl-C, the end of the protocol, or `--duration`."""
+    options = _parse(argv)
+    protocol = _chosen_protocol(options.protocol)
+    config = RecorderConfig.from_arguments(options)
+    info = _session_info(options, protocol)
+    voice = _voice() if options.speak else None
+    out = Path(options.out)
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError as error:
+        raise MxError(f"{out} exists already; give another folder") from error
+    except OSError as error:
+        raise MxError(f"cannot create {out}: {error.strerror}; check its rights") from error
+    write_info(out / SESSION_FILE, info)
+    console = Console()
+    with _recorder(out, options.topics, config) as process:
+        show = _Screen(console, out, process, voice)
+        try:
+            with show:
+                show.wait_for_messages()
+                if protocol is None:
+                    show.wait(options.duration)
+                else:
+                    _prompt_through(protocol, info.subject, out, show)
+        except KeyboardInterrupt:
+            console.print("stopping")
+    return _report(console, out, info, options.json)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./mx record",
+        description="Record a session from running cameras, and check the recording.",
+        epilog="example: ./mx record --out data/s01 --subject s01 --consent yes --protocol facs",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the new session's folder")
+    parser.add_argument("--session", metavar="FILE", help="session.yaml to start from")
+    parser.add_argument("--subject", help="pseudonym; asked for if missing")
+    parser.add_argument("--consent", choices=("yes", "no", "not needed"), help="given today")
+    parser.add_argument("--lighting", help="what the light is called, such as office")
+    parser.add_argument("--lux", type=float, help="illuminance on the face, where measured")
+    parser.add_argument(
+        "--protocol", metavar="FILE", help="prompts to show, as YAML; facs is the shipped one"
+    )
+    parser.add_argument("--speak", action="store_true", help="speak the prompts, too")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after S seconds")
+    parser.add_argument("--topics", nargs="+", default=_TOPICS, help="default: %(default)s")
+    parser.add_argument("--json", metavar="FILE", help="write the quality table to FILE")
+    RecorderConfig.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def _chosen_protocol(name: str | None) -> Protocol | None:
+    if name is None:
+        return None
+    shipped = Path(__file__).parents[1] / "data" / f"protocol_{name}.yaml"
+    return read_protocol(shipped if shipped.is_file() else Path(name))
+
+
+def _session_info(options: argparse.Namespace, protocol: Protocol | None) -> SessionInfo:
+    """From the file, else from the options; what is missing is asked for on a terminal."""
+    if options.session:
+        return read_info(Path(options.session), SessionInfo)
+    subject = options.subject or _ask("pseudonym of the subject (never a name)", "--subject")
+    consent = options.consent
+    if consent is None:
+        if not sys.stdin.isatty():
+            raise MxError("whether consent was given is not known; give --consent or --session")
+        consent = "yes" if Confirm.ask("has the subject consented in writing?") else "no"
+    if consent == "no":
+        raise MxError("without consent nothing is recorded")
+    lighting = options.lighting
+    if lighting is None:
+        lighting = Prompt.ask("lighting", default="unknown") if sys.stdin.isatty() else "unknown"
+    today = time.strftime("%Y-%m-%d") if consent == "yes" else ""
+    return SessionInfo(
+        subject=subject,
+        consent=Consent(consent, today),
+        lighting=Lighting(lighting, options.lux),
+        protocol=protocol.name if protocol else "",
+        origin="camera",
+    )
+
+
+def _ask(question: str, option: str) -> str:
+    if not sys.stdin.isatty():
+        raise MxError(f"the {question} is missing; give {option} or --session")
+    return Prompt.ask(question)
+
+
+def _voice() -> str:
+    for name in _VOICES:
+        if path := shutil.which(name):
+            return path
+    raise MxError(f"--speak needs one of {', '.join(_VOICES)}; install espeak-ng")
+
+
+@contextlib.contextmanager
+def _recorder(
+    out: Path, topics: list[str], config: RecorderConfig
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The recorder node in a process of its own, until the end of the block."""
+    parameters = {
+        "out": str(out / BAG_FOLDER),
+        "topics": " ".join(topics),
+        **{name: getattr(config, name) for name in RecorderConfig.__dataclass_fields__},
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump({"/**": {"ros__parameters": parameters}}, file)
+        file.flush()
+        code = "from mx_capture.nodes.recorder_node import main; main()"
+        arguments = ["--ros-args", "--log-level", "warn", "--params-file", file.name]
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments])
+        try:
+            yield process
+        finally:
+            # After Ctrl-C on a terminal it has the signal already; a second one does no harm.
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class _Screen:
+    """What the terminal shows while recording; also speaks the prompts."""
+
+    def __init__(
+        self, console: Console, out: Path, process: subprocess.Popen[bytes], voice: str | None
+    ) -> None:
+        self._live = Live(console=console, refresh_per_second=10)
+        self._out, self._process, self._voice = out, process, voice
+        self._begin = time.monotonic()
+        self._spoken: tuple[int, bool] | None = None
+
+    def __enter__(self) -> _Screen:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def wait_for_messages(self) -> None:
+        """Wait until the bag grows; raises MxError when nothing comes."""
+        while self._recorded_bytes() < _FIRST_MESSAGE_BYTES:
+            if time.monotonic() - self._begin > _START_S:
+                raise MxError(
+                    f"nothing arrived within {_START_S:.0f} s; start the cameras, for example by "
+                    "`./mx launch robot.launch.xml`"
+                )
+            self._show(Text("waiting for the cameras"))
+            time.sleep(0.1)
+        self._begin = time.monotonic()
+
+    def wait(self, seconds: float | None) -> None:
+        """Show the progress for some seconds, or until Ctrl-C."""
+        while seconds is None or time.monotonic() - self._begin < seconds:
+            self._show(Text("recording; Ctrl-C ends"))
+            time.sleep(0.1)
+
+    def show_cue(self, cue: Cue) -> None:
+        """Show a prompt with the seconds left, and say it once."""
+        words = "rest" if cue.resting else cue.prompt.text
+        if self._voice and self._spoken != (cue.number, cue.resting):
+            self._spoken = (cue.number, cue.resting)
+            subprocess.Popen([self._voice, words])
+        style = "dim" if cue.resting else "bold green"
+        line = Text(f"{words}   {cue.left_s:.1f} s", style=style)
+        self._show(Panel(line, title=f"{cue.number} of {cue.of}", padding=(2, 4)))
+
+    def _show(self, content: Text | Panel) -> None:
+        if self._process.poll() is not None:
+            raise MxError(f"the recorder ended by itself; its last words are above ({self._out})")
+        free_gb = shutil.disk_usage(self._out).free / 1e9
+        seconds, megabytes = time.monotonic() - self._begin, self._recorded_bytes() / 1e6
+        status = Text(f"{seconds:6.1f} s   {megabytes:8.1f} MB   {free_gb:.0f} GB free")
+        self._live.update(Group(content, status))
+
+    def _recorded_bytes(self) -> int:
+        return sum(path.stat().st_size for path in (self._out / BAG_FOLDER).glob("*.mcap"))
+
+
+def _prompt_through(protocol: Protocol, subject: str, out: Path, screen: _Screen) -> None:
+    """Show all prompts; the labels are on disk after each of them."""
+    labels: list[Label] = []
+    for label in run_protocol(protocol, subject, WallClock(), screen.show_cue):
+        labels.append(label)
+        write_annotations(out, labels)
+
+
+def _report(console: Console, out: Path, info: SessionInfo, json_file: str | None) -> int:
+    quality = verify(out)
+    source = SessionSource(out)
+    write_info(out / SESSION_FILE, with_cameras(info, source), replace=True)
+    console.print(quality_table(quality))
+    for problem in quality.problems:
+        console.print(f"[yellow]{problem}")
+    console.print(f"{len(source.annotations)} labels; the session is {out}")
+    if json_file:
+        Path(json_file).write_text(json.dumps(quality.as_dict(), indent=1))
+    return 0
