@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mx_capture.errors import MxError
 from mx_capture.files.aedat4 import Aedat4Source
+from mx_capture.files.dat import DatSource
 from mx_capture.files.hdf5 import Hdf5Source
 from mx_capture.files.ncaltech import NCaltechSource
 from mx_capture.files.raw import RawSource
@@ -18,6 +19,7 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpe
 
 READERS: dict[str, Callable[[Path], Source]] = {
     ".raw": RawSource,
+    ".dat": DatSource,
     ".aedat4": Aedat4Source,
     ".h5": Hdf5Source,
     ".hdf5": Hdf5Source,

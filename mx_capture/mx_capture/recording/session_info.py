@@ -20,6 +20,7 @@ from mx_capture.stream import Source
 SESSION_FILE = "session.yaml"
 DATASET_FILE = "dataset.yaml"
 BAG_FOLDER = "recording"
+CONSENT = ("yes", "no", "not needed", "data set", "unknown")
 
 T = TypeVar("T")
 _PSEUDONYM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -61,7 +62,11 @@ class Lighting:
 
 @dataclass(frozen=True)
 class Consent:
-    """What the person agreed to. `given` is `yes`, `no`, or `not needed` (nobody was recorded)."""
+    """What the person agreed to.
+
+    `given` is `yes`, `no`, `not needed` (nobody was recorded), `data set` (to whoever made the
+    data set that this was imported from) or `unknown`.
+    """
 
     given: str
     date: str = ""
@@ -69,8 +74,8 @@ class Consent:
     """Such as `research`, `training`, `publication`."""
 
     def __post_init__(self) -> None:
-        if self.given not in ("yes", "no", "not needed"):
-            raise MxError(f"consent: given={self.given!r} is not one of yes, no, not needed")
+        if self.given not in CONSENT:
+            raise MxError(f"consent: given={self.given!r} is not one of {', '.join(CONSENT)}")
         if self.given == "yes":
             _check_date("consent: date", self.date)
 
