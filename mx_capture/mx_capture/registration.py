@@ -68,7 +68,10 @@ class Homography:
 
 @dataclass(frozen=True)
 class Camera:
-    """A calibrated camera (OpenCV's pinhole model with 5 distortion coefficients)."""
+    """A calibrated camera: OpenCV's pinhole model with 5 distortion coefficients.
+
+    As everywhere in OpenCV, integer coordinates are pixel centres.
+    """
 
     height: int
     width: int
@@ -92,9 +95,9 @@ class Stereo:
     crop_width_m: float
 
     def to_event(self, roi: Roi) -> Roi:
-        rays = cv2.undistortPoints(
-            _center_and_edges(roi)[:, None], self.rgb.matrix, self.rgb.distortion
-        )[:, 0]
+        # A Roi counts from the corner of a pixel, OpenCV from its centre.
+        points = _center_and_edges(roi)[:, None] - 0.5
+        rays = cv2.undistortPoints(points, self.rgb.matrix, self.rgb.distortion)[:, 0]
         # A crop that the border of the image has cut still has its full longer side.
         if roi.width >= roi.height:
             extent = np.hypot(*(rays[2] - rays[1]))
@@ -106,7 +109,7 @@ class Stereo:
         pixels, _ = cv2.projectPoints(
             points_m, turn, self.translation_m, self.events.matrix, self.events.distortion
         )
-        return _roi_through(pixels[:, 0], roi)
+        return _roi_through(pixels[:, 0] + 0.5, roi)
 
 
 def load_registration(config: RegistrationConfig) -> Registration:

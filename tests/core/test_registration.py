@@ -45,7 +45,7 @@ def project(points_m: np.ndarray, camera: Camera, stereo: Stereo | None = None) 
     rotation = np.zeros(3) if stereo is None else cv2.Rodrigues(stereo.rotation)[0]
     translation = np.zeros(3) if stereo is None else stereo.translation_m
     pixels, _ = cv2.projectPoints(points_m, rotation, translation, camera.matrix, camera.distortion)
-    return pixels[:, 0]
+    return pixels[:, 0] + 0.5  # a Roi counts from pixel corners
 
 
 def test_stereo_centers_a_face_within_3_px_from_40_cm_to_150_cm():
