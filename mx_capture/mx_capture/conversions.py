@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from cv_bridge import CvBridge
+from cv_bridge import CvBridge, CvBridgeError
 from event_camera_msgs.msg import EventPacket
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
+from mx_capture.errors import MxError
 from mx_capture.event_tensor import EventTensor
 from mx_capture.faces.tracker import TrackedFace
 from mx_capture.roi import Roi
@@ -69,9 +70,13 @@ def image_to_message(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
 
 
 def message_to_frame(message: Image) -> Frame:
-    """A Frame in RGB order, or grey where the camera is grey, from any image encoding."""
-    grey = message.encoding.startswith(("mono", "8UC1", "16UC1"))
-    image = _BRIDGE.imgmsg_to_cv2(message, desired_encoding="mono8" if grey else "rgb8")
+    """A Frame in RGB order, or grey where the camera is grey. Raises MxError for depth images."""
+    grey = message.encoding.startswith("mono")
+    wanted = "8UC1" if message.encoding == "8UC1" else "mono8" if grey else "rgb8"
+    try:
+        image = _BRIDGE.imgmsg_to_cv2(message, desired_encoding=wanted)
+    except CvBridgeError as error:
+        raise MxError(f"image encoding {message.encoding!r} is not usable: {error}") from error
     return Frame(time_to_ns(message.header.stamp), image)
 
 

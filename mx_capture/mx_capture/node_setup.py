@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -194,6 +195,10 @@ class ManagedNode(LifecycleNode):
             self.get_logger().error(self.failure)
             self.health.problem("start", self.failure, level=2)
             return TransitionCallbackReturn.FAILURE
+        except Exception:
+            # rclpy would turn it into a bare failure: say what happened.
+            self.get_logger().error(traceback.format_exc())
+            raise
         self.health.solved("start")
         return TransitionCallbackReturn.SUCCESS
 

@@ -13,7 +13,7 @@ from mx_capture.clock import make_clock
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.config import Config, setting
 from mx_capture.event_tensor import EventTensor, TensorConfig, TensorStream
-from mx_capture.registration import Registration
+from mx_capture.registration import Registration, SameSensor
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Frame, Packet
 
@@ -72,6 +72,8 @@ class Tensorizer:
         self, config: TensorConfig, options: TensorizerConfig, registration: Registration
     ) -> None:
         self.config, self.options, self.registration = config, options, registration
+        self.frame_size: tuple[int, int] | None = None
+        """(height, width) of the RGB frames, as far as it is known."""
         self.counters: Counter[str] = Counter()
         self.clock = make_clock(options.clock)
         self.stream: TensorStream | None = None
@@ -108,7 +110,7 @@ class Tensorizer:
     def add_faces(self, stamp_ns: int, rois: Rois, in_events: bool = False) -> None:
         """Face boxes of the image of `stamp_ns`, in its pixels, or in event pixels."""
         if not in_events:
-            rois = {face: self.registration.to_event(roi) for face, roi in rois.items()}
+            rois = {face: self._to_event(roi) for face, roi in rois.items()}
         self._faces.append((stamp_ns, rois))
         if self.stream is not None:
             self._hand_over_faces(self.stream)
@@ -143,7 +145,7 @@ class Tensorizer:
             self._windows.popleft()
             for face, roi in window.rois.items():
                 tensor = self.stream.cut(
-                    self.registration.to_event(roi), start_us, end_us, self.options.frame_bins, face
+                    self._to_event(roi), start_us, end_us, self.options.frame_bins, face
                 )
                 if tensor is None:
                     self.counters["frame_tensors_without_events"] += 1
@@ -172,6 +174,13 @@ class Tensorizer:
         """All counts since the start, of this class, the event stream and the clock."""
         stream = self.stream.counters if self.stream is not None else {}
         return self.counters + Counter(stream) + Counter(self.clock.counters)
+
+    def _to_event(self, roi: Roi) -> Roi:
+        frame, events = self.frame_size, self._format and self._format[1:]
+        if isinstance(self.registration, SameSensor) and frame and events and frame != events:
+            # No calibration, and sensors of two sizes: the best guess is that both see the same.
+            roi = roi.scaled(events[1] / frame[1], events[0] / frame[0])
+        return self.registration.to_event(roi)
 
     def _stream_for(self, packet: Packet) -> TensorStream:
         packet_format = (packet.encoding, packet.height, packet.width)

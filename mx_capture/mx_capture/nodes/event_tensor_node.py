@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from event_camera_msgs.msg import EventPacket
 from message_filters import Subscriber, TimeSynchronizer
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from mx_capture.conversions import (
     image_to_message,
@@ -53,6 +53,7 @@ class EventTensorNode(ManagedNode):
         self.face_crops = self.publish_to(Image, "face_crops")
         self.event_image = self.publish_to(Image, "event_image")
         self.subscribe_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
+        self.subscribe_to(CameraInfo, "rgb/camera_info", self.on_camera_info, SENSOR_QOS)
         images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
         faces = Subscriber(self, mx.Faces, "faces", qos_profile=RESULT_QOS)
         self.release_at_stop(self.destroy_subscription, images.sub, faces.sub)
@@ -73,6 +74,9 @@ class EventTensorNode(ManagedNode):
         self.publish(tensors, self.event_tensors, "event_to_tensor")
         self.publish_frame_tensors()
         self.publish_event_image()
+
+    def on_camera_info(self, message: CameraInfo) -> None:
+        self.tensorizer.frame_size = message.height, message.width
 
     def on_faces(self, message: mx.Faces) -> None:
         in_events = message.header.frame_id == self._event_frame

@@ -9,6 +9,7 @@ from typing import Any
 from sensor_msgs.msg import Image
 
 from mx_capture.conversions import faces_to_message, message_to_frame
+from mx_capture.errors import MxError
 from mx_capture.face_finder import FaceFinder, FaceFinderConfig
 from mx_capture.faces.detector import FaceDetectorConfig
 from mx_capture.faces.tracker import TrackedFace, TrackerConfig
@@ -54,7 +55,12 @@ class FaceDetectorNode(ManagedNode):
 
     def find(self, image: Image, finder: Callable[[Frame], list[TrackedFace] | None]) -> None:
         began = time.perf_counter()
-        frame = message_to_frame(image)
+        try:
+            frame = message_to_frame(image)
+        except MxError as error:
+            self.health.count("bad_images")
+            self.warn(str(error))
+            return
         faces = finder(frame)
         if faces is None:
             return

@@ -18,12 +18,21 @@ from rich.console import Console
 from mx_perception.demo.summary import Counts, Inputs
 from mx_perception.nodes.monitor_node import MonitorNode
 
-_PERCEPTION = [
+_LISTENERS = [
     "face_detector_node",
     "event_tensor_node",
     "au_classifier_node",
     "reconstruction_node",
+    "recorder_node",
 ]
+_DISCOVERY_S = 1.0
+_DRAIN_S = 20.0
+_PROGRESS = (
+    ("event_tensor_node", "packets"),
+    ("au_classifier_node", "action_units"),
+    ("reconstruction_node", "reconstructions"),
+    ("recorder_node", "written"),
+)
 _RECORDED = {
     "event_camera/events": "published_events",
     "rgb/image_raw": "published_image_raw",
@@ -70,20 +79,28 @@ class DemoGraph:
 
     def start(self, monitor: MonitorNode) -> None:
         """Start all processes; the cameras start last, when everybody listens to them."""
+        self._refuse_company(monitor)
         self.out.mkdir(parents=True, exist_ok=True)
         self._log = (self.out / "nodes.log").open("wb")
         self._process = subprocess.Popen(
             self._command, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
         )
         with self.console.status("starting the nodes"):
-            self._wait(
-                lambda: monitor.active([*_PERCEPTION, "recorder_node"]), 120, "the nodes to start"
-            )
+            self._wait(lambda: monitor.active(_LISTENERS), 120, "the nodes to start")
             for camera in self.cameras:
                 monitor.change_state(camera, "configure")
             self._wait(lambda: self._all_listen(monitor), 60, "the cameras to be listened to")
         for camera in self.cameras:
             monitor.change_state(camera, "activate")
+
+    def _refuse_company(self, monitor: MonitorNode) -> None:
+        time.sleep(_DISCOVERY_S)
+        others = {*_LISTENERS, *self.cameras}.intersection(monitor.get_node_names())
+        if others:
+            raise MxError(
+                f"another graph is running ({', '.join(sorted(others))}); end it, or give this "
+                "demo a domain of its own with ROS_DOMAIN_ID"
+            )
 
     def check(self) -> None:
         """Raise if the graph has ended by itself."""
@@ -96,7 +113,14 @@ class DemoGraph:
         """Stop the cameras and let everything under way arrive."""
         for camera in self.cameras:
             monitor.change_state(camera, "deactivate")
-        time.sleep(2.5)
+        # Nodes report once a second: nothing new in two reports means that all has arrived.
+        before, until = None, time.monotonic() + _DRAIN_S
+        while time.monotonic() < until:
+            time.sleep(2.2)
+            now = [monitor.value(node, key) for node, key in _PROGRESS]
+            if now == before:
+                return
+            before = now
 
     def stop(self) -> None:
         """End all processes; the recorder closes its recording."""

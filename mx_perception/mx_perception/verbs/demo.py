@@ -44,8 +44,8 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=False)
     graph = DemoGraph(out, events=options.events, rgb=options.rgb, console=console)
     with Monitor() as monitor:
-        graph.start(monitor)
         try:
+            graph.start(monitor)
             began = time.monotonic()
             show(monitor, graph, until=began + options.duration, console=console)
             duration_s = time.monotonic() - began
