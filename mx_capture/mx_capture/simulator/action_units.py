@@ -96,7 +96,8 @@ class ActionUnit:
     """One unit on the left half of the face; the right half mirrors it.
 
     `upper_lid` and `lower_lid` are the shares of the neutral aperture by which the lids move at
-    intensity 1 (positive closes); `jaw_degrees` opens the jaw.
+    intensity 1 (positive closes); `jaw_degrees` opens the jaw. Units `both_sides_linked` move both
+    halves alike.
     """
 
     peak_mm: float
@@ -301,7 +302,7 @@ UNITS: dict[int, ActionUnit] = {
         ),
         both_sides_linked=True,
     ),
-    26: ActionUnit(18.0, jaw_degrees=8.5, both_sides_linked=True),
+    26: ActionUnit(14.0, jaw_degrees=10.5, both_sides_linked=True),
     45: ActionUnit(9.5, upper_lid=0.94, lower_lid=0.1),
 }
 

@@ -50,7 +50,10 @@ class SimulationConfig(Config):
         1.0, "Scale of the event sensor's noise and leak rates", minimum=0.0, maximum=10.0
     )
     render_fps: int = setting(
-        250, "Rendered images a second; more inside fast motion", minimum=50, maximum=4000
+        125, "Images rendered a second while little moves", minimum=50, maximum=4000
+    )
+    step_px: float = setting(
+        0.3, "Farthest that skin moves from one image to the next", minimum=0.02, maximum=10.0
     )
     samples: int = setting(
         2, "Anti-aliasing samples along each side of a pixel", minimum=1, maximum=8

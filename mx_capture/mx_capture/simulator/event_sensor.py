@@ -21,6 +21,7 @@ from mx_capture.errors import MxError
 from mx_capture.stream import EVENT_DTYPE
 
 REFERENCE_LUX = 300.0
+_MOST_PER_PIXEL = 8  # events between two images, on the average of all pixels
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,11 @@ class EventSensor:
         self._hazard = np.full(count, -1.0, np.float32)
         self._draws = np.zeros(count, np.uint32)
         self._late = np.zeros(0, EVENT_DTYPE)
+        self._out = np.empty(_MOST_PER_PIXEL * count + 64, EVENT_DTYPE)
         self._time_us: float | None = None
         self._gain = 0.0
         self.saturated = 0
-        """Events beyond what the readout passes on (4 a pixel between two images)."""
+        """Events beyond what the readout passes on between two images."""
 
     def see(self, image: np.ndarray, time_us: float, gain: np.ndarray | None = None) -> np.ndarray:
         """Events up to `time_us`, `(n,) EVENT_DTYPE` sorted by time.
@@ -144,19 +146,18 @@ class EventSensor:
         logs = np.zeros(2) if gain is None else np.log(np.asarray(gain, np.float64))
         if gain is None:
             logs += self._gain
-        out = np.empty(4 * len(flat) + 64, EVENT_DTYPE)
         scale = self.lux / REFERENCE_LUX
         count, lost = _advance(
             flat, self._image, self._input, self._level, self._memory, self._ready, self._hazard,
             self._draws, self._on, self._off, self._leak, self._noise_rate, self._hot,
             self._time_us, time_us, logs, dark, np.float32(self.config.cutoff_hz * scale),
             np.float32(scale), np.float64(self.config.refractory_us),
-            np.float32(self.config.jitter_us), self._seed, self.width, out,
+            np.float32(self.config.jitter_us), self._seed, self.width, self._out,
         )  # fmt: skip
         self.saturated += lost
         self._time_us = time_us
         self._gain = float(logs[-1])
-        events = np.concatenate([self._late, out[:count]])
+        events = np.concatenate([self._late, self._out[:count]])
         events = events[np.argsort(events["t"], kind="stable")]
         ripe = int(np.searchsorted(events["t"], int(time_us)))
         self._late = events[ripe:].copy()

@@ -98,6 +98,8 @@ def strand_texture(identity: Identity, size: int) -> np.ndarray:
         if identity.hair_style in ("buzz", "bald"):
             beard = np.maximum(beard, 0.85)
         value = value / value.std() * (1 - beard) + fine / fine.std() * beard
+    # Strands thinner than a texel would only flicker.
+    value = cv2.GaussianBlur(value, (0, 0), 0.8)
     order = np.sort(value.ravel())
     ranks = np.searchsorted(order[:: max(1, size // 64)], value) / len(order[:: max(1, size // 64)])
     return np.clip(ranks, 0, 1).astype(np.float32)

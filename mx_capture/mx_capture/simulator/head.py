@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numba import njit
 
 from mx_capture.simulator import anatomy, hair, renderer, skin
 from mx_capture.simulator import mesh as head_mesh
 from mx_capture.simulator.action_units import UNITS, displacement_fields, jaw_weights
+from mx_capture.simulator.anatomy import BODY, JAW
 from mx_capture.simulator.identity import Identity, ShapeField, shape_field
 
 UNIT_ORDER = tuple(sorted(UNITS))
 """Rows of `Pose.units`."""
 
 _NECK = np.array([0.0, -6.0, -3.0])
-_JAW_HINGE = np.array([0.0, 0.3, -2.2])
+_JAW_HINGE = np.array([0.0, 0.3, -2.2], np.float32)
+# The condyles slide forwards and down as the jaw opens (Travers et al. 2000).
+_JAW_SLIDE_CM = np.array([0.0, -0.35, 1.15], np.float32)
 _CANONICAL_APERTURE_CM = 0.67
 _LID_LIFT_CM = 0.065
 
@@ -84,7 +88,7 @@ class Head:
         self.textures = renderer.Textures(
             painted.colour,
             painted.relief.copy(),
-            _eye_texture(identity),
+            _eye_texture(identity, texture_size),
             hair.strand_texture(identity, texture_size),
         )
         self._bake_light(key_direction)
@@ -253,8 +257,10 @@ class Head:
         _add_fields(out, self._fields, units)
         for lids in self._lids:
             _keep_outside(out, lids.index, lids.reach, lids.centre)
-        jaw = np.radians(UNITS[26].jaw_degrees) * float(units[UNIT_ORDER.index(26)].mean())
-        _turn_jaw(out, self._jaw, self._joints, jaw, _JAW_HINGE.astype(np.float32))
+        opening = float(units[UNIT_ORDER.index(26)].mean())
+        angle = np.float32(np.radians(UNITS[26].jaw_degrees) * opening)
+        slide = _JAW_SLIDE_CM * np.float32(opening)
+        _turn_jaw(out, self._jaw, self._joints, angle, slide, _JAW_HINGE)
         _follow_anchors(out, self._anchors, self._rest)
         normals = self._normals
         normals[:] = self._rest_normal
@@ -386,8 +392,11 @@ class Head:
         return lit / 9
 
 
-def _eye_texture(identity: Identity) -> np.ndarray:
-    """(E, E, 3) float32: sclera, iris and pupil over the front of the eyeball, x and y -1..1."""
+def _eye_texture(identity: Identity, skin_size: int) -> np.ndarray:
+    """(3, E, E) float32: sclera, iris and pupil over the front of the eyeball, x and y -1..1.
+
+    As fine as a skin texture of `skin_size` texels.
+    """
     rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0xE1]))
     size = 128
     axis = (np.arange(size) + 0.5) / size * 2 - 1
@@ -409,7 +418,10 @@ def _eye_texture(identity: Identity) -> np.ndarray:
     out = white * _step(iris_edge - 0.02, iris_edge + 0.03, radius)[..., None]
     out += iris * (1 - _step(iris_edge - 0.02, iris_edge + 0.03, radius))[..., None]
     out = out * (0.03 + 0.97 * _step(pupil_edge - 0.03, pupil_edge + 0.03, radius))[..., None]
-    return out.astype(np.float32)
+    texels = skin_size / (2 * renderer.TEXTURE_EXTENT) / 10 * 2 * anatomy.EYE_RADIUS_CM
+    side = int(np.clip(np.ceil(1.3 * texels), 8, size))
+    out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(out.transpose(2, 0, 1), np.float32)
 
 
 def _sphere_directions(count: int) -> np.ndarray:
@@ -481,22 +493,21 @@ def _keep_outside(out, index, reach, centre):
 
 
 @njit(cache=True)
-def _turn_jaw(out, weights, joints, angle, hinge):
+def _turn_jaw(out, weights, joints, angle, slide, hinge):
     if angle == 0:
         return
     for v in range(len(out)):
+        share = np.float32(0.0)
         if v < len(weights):
-            turn = angle * weights[v]
-        elif joints[v] == 1:
-            turn = angle
-        else:
+            share = weights[v]
+        elif joints[v] == JAW:
+            share = np.float32(1.0)
+        if share == 0:
             continue
-        if turn == 0:
-            continue
-        c, s = np.cos(turn), np.sin(turn)
+        c, s = np.cos(angle * share), np.sin(angle * share)
         y, z = out[v, 1] - hinge[1], out[v, 2] - hinge[2]
-        out[v, 1] = hinge[1] + c * y - s * z
-        out[v, 2] = hinge[2] + s * y + c * z
+        out[v, 1] = hinge[1] + c * y - s * z + share * slide[1]
+        out[v, 2] = hinge[2] + s * y + c * z + share * slide[2]
 
 
 @njit(cache=True)
@@ -511,8 +522,8 @@ def _follow_anchors(out, anchors, rest):
 @njit(cache=True)
 def _place(out, normals, joints, rotation, body, shift, pivot):
     for v in range(len(out)):
-        turn = body if joints[v] == 4 else rotation
-        follow = np.float32(0.35) if joints[v] == 4 else np.float32(1.0)
+        turn = body if joints[v] == BODY else rotation
+        follow = np.float32(0.35) if joints[v] == BODY else np.float32(1.0)
         x, y, z = out[v, 0] - pivot[0], out[v, 1] - pivot[1], out[v, 2] - pivot[2]
         i, j, k = normals[v, 0], normals[v, 1], normals[v, 2]
         for axis in range(3):

@@ -36,7 +36,7 @@ class Surface:
 @dataclass
 class Textures:
     """`skin` (T, T, 4) float32 linear RGB and gloss; `bump` (T, T, 2) float32 slopes along u and v;
-    `eye` (E, E, 3) float32; `strands` (T, T) float32 0..1."""
+    `eye` (3, E, E) float32; `strands` (T, T) float32 0..1."""
 
     skin: np.ndarray
     bump: np.ndarray
@@ -218,11 +218,28 @@ def vertex_normals(points, triangles, normals):
             normals[i, 2] /= length
 
 
+@njit(inline="always")
+def _bilinear(texture, size, u, v):
+    """A value of a square texture of `size` texels at texture coordinates."""
+    half, one, zero = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+    column = min(max(size * (half + u * _PER_EXTENT) - half, zero), size - np.float32(1.001))
+    row = min(max(size * (half - v * _PER_EXTENT) - half, zero), size - np.float32(1.001))
+    j, i = np.uint32(column), np.uint32(row)
+    s, t = column - np.float32(j), row - np.float32(i)
+    above = (one - s) * texture[i, j] + s * texture[i, j + 1]
+    below = (one - s) * texture[i + 1, j] + s * texture[i + 1, j + 1]
+    return (one - t) * above + t * below
+
+
 @njit(cache=True, fastmath=True, error_model="numpy")
 def rasterise(screen, triangles, materials, uv, cover, strands, samples, box, depth, ids):
     x_low, y_low = box[0] * samples, box[1] * samples
     x_high, y_high = box[2] * samples, box[3] * samples
     zero, one, half = np.float32(0.0), np.float32(1.0), np.float32(0.5)
+    part = one / np.float32(samples)
+    shifts = np.empty(x_high - x_low, np.float32)
+    for x in range(x_low, x_high):
+        shifts[x - x_low] = (np.float32(x % samples) + half) * part
     for y in range(y_low, y_high):
         for x in range(x_low, x_high):
             depth[y, x] = zero
@@ -230,16 +247,16 @@ def rasterise(screen, triangles, materials, uv, cover, strands, samples, box, de
     size = np.float32(strands.shape[0])
     for f in range(len(triangles)):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-        ax, ay = screen[a, 0] - half, screen[a, 1] - half
-        bx, by = screen[b, 0] - half, screen[b, 1] - half
-        cx, cy = screen[c, 0] - half, screen[c, 1] - half
+        ax, ay = screen[a, 0], screen[a, 1]
+        bx, by = screen[b, 0], screen[b, 1]
+        cx, cy = screen[c, 0], screen[c, 1]
         # y points down on the screen, so a face that looks at the camera has a negative area.
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= zero:
             continue
-        left = max(x_low, int(np.ceil(min(ax, bx, cx))))
+        left = max(x_low, int(np.floor(min(ax, bx, cx))))
         right = min(x_high - 1, int(np.floor(max(ax, bx, cx))))
-        top = max(y_low, int(np.ceil(min(ay, by, cy))))
+        top = max(y_low, int(np.floor(min(ay, by, cy))))
         bottom = min(y_high - 1, int(np.floor(max(ay, by, cy))))
         if left > right or top > bottom:
             continue
@@ -252,12 +269,16 @@ def rasterise(screen, triangles, materials, uv, cover, strands, samples, box, de
         wc_x, wc_y = -(by - ay) * inverse, (bx - ax) * inverse
         za = screen[a, 2]
         zb, zc = screen[b, 2] - za, screen[c, 2] - za
-        start_x = np.float32(left) - ax
         for y in range(top, bottom + 1):
+            # Every sample of a pixel has its own column and row: upright and level edges, which
+            # faces are full of, pass over the samples one at a time.
+            offset_x = (np.float32(y % samples) + half) * part - ax
             offset_y = np.float32(y) - ay
-            wb = wb_x * start_x + wb_y * offset_y
-            wc = wc_x * start_x + wc_y * offset_y
             for x in range(left, right + 1):
+                across = np.float32(x) + offset_x
+                down = offset_y + shifts[x - x_low]
+                wb = wb_x * across + wb_y * down
+                wc = wc_x * across + wc_y * down
                 if wb >= zero and wc >= zero and wb + wc <= one:
                     z = za + wb * zb + wc * zc
                     if z > depth[y, x]:
@@ -267,14 +288,10 @@ def rasterise(screen, triangles, materials, uv, cover, strands, samples, box, de
                             share = wa * cover[a] + wb * cover[b] + wc * cover[c]
                             u = wa * uv[a, 0] + wb * uv[b, 0] + wc * uv[c, 0]
                             v = wa * uv[a, 1] + wb * uv[b, 1] + wc * uv[c, 1]
-                            row = min(max(size * (half - v * _PER_EXTENT), zero), size - one)
-                            column = min(max(size * (half + u * _PER_EXTENT), zero), size - one)
-                            keep = strands[np.uint32(row), np.uint32(column)] < share
+                            keep = _bilinear(strands, size, u, v) < share
                         if keep:
                             depth[y, x] = z
                             ids[y, x] = f
-                wb += wb_x
-                wc += wc_x
 
 
 @njit(inline="always")
@@ -360,22 +377,20 @@ def _shade_point(
         # Light scatters under the skin and bleeds past the terminator, red the furthest.
         wrap_r, wrap_g, wrap_b = np.float32(0.38), np.float32(0.2), np.float32(0.14)
     elif material == EYE:
-        size = np.float32(eye.shape[0])
-        i = np.uint32(min(max(size * (half - v * half), np.float32(0.0)), size - one))
-        j = np.uint32(min(max(size * (half + u * half), np.float32(0.0)), size - one))
-        red *= eye[i, j, 0]
-        green *= eye[i, j, 1]
-        blue *= eye[i, j, 2]
+        # The eye's texture spans directions from -1 to 1.
+        scale = np.float32(TEXTURE_EXTENT)
+        size = np.float32(eye.shape[1])
+        red *= _bilinear(eye[0], size, u * scale, v * scale)
+        green *= _bilinear(eye[1], size, u * scale, v * scale)
+        blue *= _bilinear(eye[2], size, u * scale, v * scale)
         wrap_r = wrap_g = wrap_b = np.float32(0.4)
     elif material == HAIR:
-        size = np.float32(strands.shape[0])
-        i = np.uint32(min(max(size * (half - v * _PER_EXTENT), np.float32(0.0)), size - one))
-        j = np.uint32(min(max(size * (half + u * _PER_EXTENT), np.float32(0.0)), size - one))
-        tone = np.float32(0.45) + np.float32(1.0) * strands[i, j]
+        strand = _bilinear(strands, np.float32(strands.shape[0]), u, v)
+        tone = np.float32(0.45) + strand
         red *= tone
         green *= tone
         blue *= tone
-        gloss *= np.float32(0.5) + strands[i, j]
+        gloss *= half + strand
         wrap_r = wrap_g = wrap_b = np.float32(0.3)
         if nz < 0:
             nx, ny, nz = -nx, -ny, -nz
@@ -412,8 +427,12 @@ def _shade_point(
                 # Strands run down the head: a highlight across them (Kajiya and Kay 1989).
                 steep = axes[1, 0] * nx + axes[1, 1] * ny + axes[1, 2] * nz
                 along = (axes[1, 0] * lx + axes[1, 1] * ly + axes[1, 2] * hz) * scale
-                along = (along - steep * across) / np.sqrt(max(one - steep * steep, np.float32(0.05)))
-                across = np.sqrt(max(one - along * along, np.float32(0.0))) * max(across, half * half)
+                along = (along - steep * across) / np.sqrt(
+                    max(one - steep * steep, np.float32(0.05))
+                )
+                across = np.sqrt(max(one - along * along, np.float32(0.0))) * max(
+                    across, half * half
+                )
             shine = _lobe(max(across, np.float32(0.0)), material)
             shine *= visible * gloss * (np.float32(1.0) + np.float32(2.0) * rim)
             specular_r += shine * lamps[2 * lamp + 1, 0]
@@ -433,11 +452,12 @@ def _shade(
     out = np.zeros(3, np.float32)
     share = np.float32(1.0) / np.float32(samples * samples)
     point = np.float32(0.5)
+    part = np.float32(1.0) / np.float32(samples)
     half = np.float32(samples) * point
     for y in range(box[1], box[3]):
         for x in range(box[0], box[2]):
             first = ids[y * samples, x * samples]
-            uniform = first >= 0 and materials[first] != HAIR
+            uniform = first >= 0 and materials[first] != HAIR and materials[first] != EYE
             covered = 0
             near, far = np.float32(0.0), np.float32(1e9)
             for j in range(y * samples, (y + 1) * samples):
@@ -473,7 +493,8 @@ def _shade(
                     if f < 0:
                         continue
                     _shade_point(
-                        np.float32(i) + point, np.float32(j) + point, f, screen, normals, axes,
+                        np.float32(i) + (np.float32(j % samples) + point) * part,
+                        np.float32(j) + (np.float32(i % samples) + point) * part, f, screen, normals, axes,
                         triangles, materials, uv, colours, light, skin, bump, eye, strands, lamps, out,
                     )  # fmt: skip
                     red += out[0] * share

@@ -41,7 +41,7 @@ class Scene:
         )
         level = 1 if face_px < 220 else 2
         self.head = Head(self.identity, level, texels, lighting.key_direction)
-        self.renderer = Renderer(self.camera, config.samples, float(rng.uniform(0.45, 0.8)))
+        self.renderer = Renderer(self.camera, config.samples, float(rng.uniform(0.6, 1.0)))
         self._background = Background(rng, height, width, config.distractors)
         self.luminance = np.zeros((height, width), np.float32)
         self.image = np.zeros((height, width, 3), np.float32)
@@ -55,11 +55,14 @@ class Scene:
         )  # fmt: skip
         return self.image
 
-    def travel_px(self, t: float, step: float) -> float:
-        """How far any point of the skin moves in the image between t and t + step."""
-        first = self.camera.project(self.head.pose(self.script.pose(t))[0])[:, :2].copy()
-        second = self.camera.project(self.head.pose(self.script.pose(t + step))[0])[:, :2]
-        return float(np.abs(second - first).max())
+    def travel_px(self, start: float, end: float) -> float:
+        """How far any point moves in the image between two times, in pixels."""
+        before = self._positions(start).copy()
+        return float(np.abs(self._positions(end) - before).max())
+
+    def _positions(self, t: float) -> np.ndarray:
+        vertices, _, _ = self.head.pose(self.script.pose(t))
+        return self.camera.project(vertices)[:, :2]
 
 
 class Background:

@@ -233,13 +233,6 @@ class Script:
         pose.gaze = gaze
         return pose
 
-    def is_active(self, start: float, end: float) -> bool:
-        """Whether an expression, a saccade or speech goes on between start and end."""
-        spans = [(e.onset_s, e.offset_s) for e in self.expressions]
-        spans += [(t, t + length) for t, length, _, _ in self._saccades]
-        spans += self.talks
-        return any(low < end and high > start for low, high in spans)
-
     def _talk(self, t: float, units: np.ndarray) -> None:
         for start, end in self.talks:
             if not start < t < end:

@@ -13,11 +13,12 @@ from mx_capture.simulator.event_sensor import EventSensor, draw_sensor
 from mx_capture.simulator.rgb_sensor import RgbSensor, RgbSensorConfig
 from mx_capture.simulator.scene import Scene
 from mx_capture.simulator.script import SPEECH, Script
-from mx_capture.stream import Frame, Label, Packet
+from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _PACKET_US = 4_000
 _FLICKER_STEP_US = 500.0
+_FINEST_STEP_US = 500.0
 
 
 class SimulatedSource:
@@ -84,17 +85,14 @@ class SimulatedSource:
 
     def __iter__(self) -> Iterator[Packet | Frame | Label]:
         """Items in the order of their stamps; a label at its offset."""
-        exposures_us = 0.0
         waiting: list[tuple[int, int, Packet | Frame | Label]] = [
             (label.offset_ns, 2, label) for label in self.labels()
         ]
         number = 0
-        for now_us, longest_us, item in self._render():
-            exposures_us = longest_us
-            if item is not None:
-                waiting.append((item.stamp_ns, number, item))
-                number += 1
-            horizon = round((now_us - exposures_us) * 1000)
+        for complete_us, item in self._render():
+            waiting.append((item.stamp_ns, number, item))
+            number += 1
+            horizon = round(complete_us * 1000)
             if len(waiting) > 1 and min(entry[0] for entry in waiting) <= horizon:
                 waiting.sort(key=lambda entry: entry[:2])
                 ready = [entry for entry in waiting if entry[0] <= horizon]
@@ -103,8 +101,8 @@ class SimulatedSource:
         waiting.sort(key=lambda entry: entry[:2])
         yield from (entry[2] for entry in waiting)
 
-    def _render(self) -> Iterator[tuple[float, float, Packet | Frame | None]]:
-        """(time rendered up to in us, exposure in us, item) in the order of rendering."""
+    def _render(self) -> Iterator[tuple[float, Packet | Frame]]:
+        """(time in us before which nothing more will come, item) in the order of rendering."""
         config = self.config
         scene = Scene(config)
         height, width = config.size
@@ -115,61 +113,54 @@ class SimulatedSource:
         )  # fmt: skip
         encoder = Evt3Encoder(height, width)
         rgb = RgbSensor(RgbSensorConfig(), config.seed, lux)
-        image = scene.render(0.0)
+        image = scene.render(0.0).copy()
         rgb.settle(image)
         exposure = rgb.exposure_us
         sensor.see(image @ _LUMINANCE, 0.0, self._gains(0.0, 0.0))
-        end_us = config.duration_s * 1e6
-        last_us, sequence, frame = 0.0, 0, 0
-        held: list[np.ndarray] = []
-        cut_us = 0
+        end_us = round(config.duration_s * 1e6)
+        last_us, sequence, frame, cut_us = 0.0, 0, 0, 0
+        held = np.zeros(0, EVENT_DTYPE)
         for now_us in self._times(scene):
-            image = scene.render(now_us * 1e-6)
-            held.append(sensor.see(image @ _LUMINANCE, now_us, self._gains(last_us, now_us)))
-            if config.frames_fps:
-                while True:
-                    middle = (frame + 0.5) * 1e6 / config.frames_fps
-                    begin, stop = middle - exposure / 2, middle + exposure / 2
-                    overlap = min(stop, now_us) - max(begin, last_us)
-                    if overlap > 0:
-                        level = float(self._gains(last_us, now_us).mean())
-                        rgb.gather(image * np.float32(level), overlap)
-                    if stop > now_us or stop > end_us:
-                        break
-                    yield now_us, exposure, Frame(round(middle * 1000), rgb.develop(frame))
-                    frame += 1
+            before = image
+            image = scene.render(now_us * 1e-6).copy()
+            gains = self._gains(last_us, now_us)
+            # A frame is stamped in the middle of its exposure but known at the end.
+            complete_us = last_us - exposure
+            held = np.concatenate([held, sensor.see(image @ _LUMINANCE, now_us, gains)])
+            while config.frames_fps:
+                middle = (frame + 0.5) * 1e6 / config.frames_fps
+                begin, stop = middle - exposure / 2, middle + exposure / 2
+                overlap = min(stop, now_us) - max(begin, last_us)
+                if overlap > 0:
+                    rgb.gather((before + image) * np.float32(0.5 * gains.mean()), overlap)
+                if stop > now_us or stop > end_us:
+                    break
+                yield complete_us, Frame(round(middle * 1000), rgb.develop(frame))
+                frame += 1
             last_us = now_us
-            if now_us - cut_us >= _PACKET_US - 1 or now_us >= end_us:
-                events = np.concatenate(held)
-                held = []
-                payload = encoder.encode(events)
-                if not payload:
-                    # In silence a sensor still tells the time.
-                    payload = struct.pack("<H", 0x8000 | (int(now_us) >> 12 & 0xFFF))
+            while cut_us < end_us and now_us >= min(cut_us + _PACKET_US, end_us):
+                cut_us = min(cut_us + _PACKET_US, end_us)
+                count = int(np.searchsorted(held["t"], cut_us))
+                # In silence a sensor still tells the time.
+                payload = encoder.encode(held[:count]) or _time_high(cut_us)
+                held = held[count:]
                 packet = Packet(
-                    round(now_us * 1000), sequence, encoder.encoding, height, width, 0, payload
+                    cut_us * 1000, sequence, encoder.encoding, height, width, 0, payload
                 )
                 sequence += 1
-                cut_us = int(now_us)
-                yield now_us, exposure, packet
+                yield complete_us, packet
 
     def _times(self, scene: Scene) -> Iterator[float]:
-        """Times in us to render: even ones, and more where the face moves fast."""
+        """Times in us to render: even ones, and more of them where the face moves fast."""
         config = self.config
         count = max(1, round(config.duration_s * config.render_fps))
         step = config.duration_s * 1e6 / count
         for number in range(count):
             start = number * step
-            pieces = 1
-            if config.render_fps < 1000 and self._fast(start * 1e-6, step * 1e-6):
-                travel = scene.travel_px(start * 1e-6, step * 1e-6)
-                pieces = int(np.clip(np.ceil(travel / 0.6), 1, max(1, 1000 // config.render_fps)))
+            travel = scene.travel_px(start * 1e-6, (start + step) * 1e-6)
+            pieces = max(1, int(np.ceil(min(travel / config.step_px, step / _FINEST_STEP_US))))
             for piece in range(pieces):
                 yield start + step * (piece + 1) / pieces
-
-    def _fast(self, t: float, step: float) -> bool:
-        """Whether anything but slow sway happens between t and t + step."""
-        return self.script.is_active(t, t + step)
 
     def _gains(self, start_us: float, end_us: float) -> np.ndarray:
         """Factors on all light at even times from start to end."""
@@ -178,3 +169,8 @@ class SimulatedSource:
         if light.flicker_depth > 0:
             pieces = max(1, int(np.ceil((end_us - start_us) / _FLICKER_STEP_US)))
         return light.gain(np.linspace(start_us, end_us, pieces + 1) * 1e-6)
+
+
+def _time_high(time_us: int) -> bytes:
+    """A packet with the time alone: EVT3's TIME_HIGH word, bits 12 to 23 of the time."""
+    return struct.pack("<H", 0x8000 | (time_us >> 12 & 0xFFF))
