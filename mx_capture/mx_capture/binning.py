@@ -1,8 +1,10 @@
-"""The two loops from events to event histograms, both without a branch for an event's place.
+"""The two loops from events to event histograms.
 
 `bin_evt3` goes from EVT3 words to cells in one pass, without events in between; `bin_events`
 does the same for decoded events of any encoding. Both stop in front of the first event at or
-behind the end of the window, so that the caller can close it.
+behind the end of the window (or before its earliest time), so that the caller can close it.
+
+What makes the pass over the words fast is written down in docs/decoding.md.
 """
 
 from __future__ import annotations
@@ -38,40 +40,48 @@ from mx_capture.codecs.evt3 import (
     VECT_BASE_X,
     VECTOR,
     VECTOR_KNOWN,
-    bit_count,
     next_base,
     vector_lanes,
 )
+from mx_capture.codecs.intrinsics import bit_count, trailing_zeros, unlikely
 from mx_capture.layout import (
     AFTER,
+    BESIDE,
     BINS,
-    CELL,
-    COLUMN_BITS,
     DROPPED,
     EARLIEST,
     END,
-    FIRST_FACE,
     FULL,
+    FURTHER,
     LATE,
     MAX_CROP_PX,
-    NOTHING,
+    ON_TIME,
     OUT_OF_RANGE,
+    PLACE_SHIFT,
     PLANE,
     REPEATED,
+    SPREAD,
     START,
+    WIDTH,
 )
 
 _U = np.uint64
-_BITS, _SIDE = _U(COLUMN_BITS), _U(MAX_SIDE_PX)
-_COLUMN_MASK = _U(MAX_CROP_PX - 1)
-_LATE_ENTRY = _U(2 * LATE)
+_SHIFT, _SIDE, _TABLE = _U(PLACE_SHIFT), _U(MAX_SIDE_PX), _U(2 * MAX_SIDE_PX)
+_ROWS_PER_PLACE = _U(MAX_SIDE_PX >> PLACE_SHIFT)
+_COLUMN_MASK, _PLACE_MASK, _FURTHER = _U(MAX_CROP_PX - 1), _U(31 << PLACE_SHIFT), _U(FURTHER)
+_FIRST_FACE, _ON_SENSOR = _U(2 << PLACE_SHIFT), _U(SPREAD)
 _IN_WINDOW, _BEFORE, _BEYOND = _U(0), _U(1), _U(2)
+# Ranges of whole words, and the codes of a VECT_12, VECT_12, VECT_8 group in three 16-bit lanes.
+_KIND = _U(0x1000)
+_X_WORDS, _LOW_WORDS, _BASE_WORDS = ADDR_X * _KIND, TIME_LOW * _KIND, VECT_BASE_X * _KIND
+_GROUP_CODES, _GROUP = _U(0xF000F000F000), _U(0x500040004000)
+_GROUP_LANES = _U(32)
 
 
 @njit(cache=True)
 def _place(now, window):
-    """Where `now` lies: (in window, before or beyond; first time and length of what is alike;
-    cells by which its bin is shifted)."""
+    """Where `now` lies: in the window, before or beyond it; the first time and the length of what
+    is alike; and by how many cells its bin is shifted."""
     start, end = window[START], window[END]
     if now >= end:
         return _BEYOND, end, ~_U(0) - end, _U(0)
@@ -86,180 +96,255 @@ def _place(now, window):
     return _IN_WINDOW, low, high - low, index * _U(2) * window[PLANE]
 
 
-@njit(cache=True)
-def _table_of(row, place, rows):
-    """The table for events of `row` that lie at `place`."""
-    table = _U(rows[row])
-    if place != _IN_WINDOW and table != _U(OUT_OF_RANGE):
-        return _U(LATE)
-    return table
+@njit(cache=True, forceinline=True)
+def _count(entry, row, shift, row_cells, cells, tallies):
+    """Count one event where its entry says, `shift` cells on for its time bin."""
+    place = entry & _PLACE_MASK
+    cell = _U(row_cells[place * _ROWS_PER_PLACE + row]) + (entry & _COLUMN_MASK) + shift
+    held = cells[cell]
+    cells[cell] = held + np.uint8(1)
+    if unlikely(held == np.uint8(255)):
+        cells[cell] = held if place >= _FIRST_FACE else np.uint8(0)
+        tallies[_U(FULL) + (place >> _SHIFT)] += _U(1)
 
 
-@njit(cache=True)
-def _start_row(row, shift, plane, row_cells, slots):
-    """Set where the row starts in each face's histogram, for both polarities."""
-    for face in range(_U(len(row_cells)) // _SIDE):
-        cell = _U(row_cells[_U(face) * _SIDE + row]) + shift
-        slot = _U(CELL + 2 * FIRST_FACE) + _U(2) * _U(face)
-        slots[slot] = cell
-        slots[slot + _U(1)] = cell + plane
+@njit(cache=True, forceinline=True)
+def _add(address, table, row, shift, columns, rows, row_cells, cells, tallies):
+    """Count one event at `address`, its polarity and column, in every face that it lies in.
 
-
-@njit(cache=True)
-def _add(entry, sign, slots, cells):
-    """Count one event where its entry says."""
-    slot = (entry >> _BITS) + sign
-    cell = slots[_U(CELL) + slot] + (entry & _COLUMN_MASK)
-    held = _U(cells[cell])
-    full = _U(held == _U(255))
-    cells[cell] = held + _U(1) - full
-    slots[slot] += _U(1)
-    slots[_U(FULL) + slot] += full
-
-
-@njit(cache=True)
-def _add_overlapping(table, column, sign, slots, cells, columns, rows):
-    """Count one event once more for each further face that it lies in."""
-    while table:
-        entry = _U(columns[table * _SIDE + column])
-        if entry != _U(NOTHING):
-            _add(entry, sign, slots, cells)
-            slots[_U(2 * REPEATED) + sign] += _U(1)
-        table = _U(rows[_U(AFTER) + table])
-
-
-@njit(cache=True, nogil=True)
-def bin_evt3(words, first, state, counts, window, slots, columns, rows, row_cells, cells, triggers):
-    """Count the events of `words[first:]` in `cells`.
-
-    Returns (next word, time, whether the time is known, trigger edges written). The next word is
-    behind the last one, or the first one that has events at or beyond the end of the window (or
-    before its EARLIEST), or a trigger for which `triggers` has no room.
+    The caller adds it to the tally ON_TIME; this moves it on if it lies beside the sensor.
     """
-    n = _U(len(words))
-    base, now, known = state[BASE], state[NOW], state[KNOWN]
-    row, vector, polarity = state[ROW], state[VECTOR], state[POLARITY]
-    plane = window[PLANE]
-    n_time = n_y = n_x = n_vector = n_edges = n_other = backward = _U(0)
-    place, low, span, shift = _place(now, window)
-    table = _table_of(row, place, rows) if known & EVENT_KNOWN == EVENT_KNOWN else _U(DROPPED)
-    offset, after = table * _SIDE, _U(rows[_U(AFTER) + table])
-    _start_row(row, shift, plane, row_cells, slots)
-    i = first
-    while i < n:
-        word = _U(words[i])
-        code, payload = word >> _U(12), word & _U(0xFFF)
-        moved = False
-        if code == ADDR_X:
-            column, sign = payload & _U(0x7FF), payload >> _U(11)
-            entry = _U(columns[offset + column])
-            if place == _BEYOND and entry >> _BITS == _LATE_ENTRY:
+    entry = _U(columns[table + address])
+    _count(entry, row, shift, row_cells, cells, tallies)
+    if unlikely(entry - _ON_SENSOR >= _FURTHER - _ON_SENSOR):
+        if entry < _ON_SENSOR:
+            tallies[ON_TIME] -= _U(1)
+            tallies[OUT_OF_RANGE] += _U(1)
+            return
+        further = _U(rows[_U(AFTER) + _U(rows[row])])
+        while further:
+            entry = _U(columns[further * _TABLE + address])
+            if entry < _FIRST_FACE:
                 break
-            n_x += _U(1)
-            _add(entry, sign, slots, cells)
-            if after:
-                _add_overlapping(after, column, sign, slots, cells, columns, rows)
-        elif code == ADDR_Y:
-            n_y += _U(1)
-            row = payload & _U(0x7FF)
-            known |= ROW_KNOWN
-            moved = True
-        elif code == TIME_LOW:
-            n_time += _U(1)
-            if known & HIGH_KNOWN:
-                backward += _U(base + payload < now)
-                now = base + payload
-                moved = not known & LOW_KNOWN
-                known |= LOW_KNOWN
-        elif vector_lanes(code):
-            lanes = vector_lanes(code)
-            mask = payload & ((_U(1) << lanes) - _U(1))
-            if vector + lanes > _SIDE or not known & VECTOR_KNOWN:
-                # Beyond every table, or the base was sent before the stream was joined.
-                slot = OUT_OF_RANGE if known & VECTOR_KNOWN else DROPPED
-                if known & EVENT_KNOWN != EVENT_KNOWN:
-                    slot = DROPPED
-                inside = _U(0)
-                if slot == OUT_OF_RANGE and vector < _SIDE:
-                    inside = mask & ((_U(1) << (_SIDE - vector)) - _U(1))
-                slots[_U(2 * slot) + polarity] += bit_count(mask & ~inside)
-                mask = inside
-            column, rest = vector, mask
-            if place == _BEYOND:
-                while rest:
-                    if rest & _U(1) and _U(columns[offset + column]) >> _BITS == _LATE_ENTRY:
-                        break
-                    rest >>= _U(1)
-                    column += _U(1)
-                if rest:
-                    break
-            n_vector += _U(1)
-            column, rest = vector, mask
-            while rest:
-                if rest & _U(1):
-                    _add(_U(columns[offset + column]), polarity, slots, cells)
-                    if after:
-                        _add_overlapping(after, column, polarity, slots, cells, columns, rows)
-                rest >>= _U(1)
-                column += _U(1)
-            vector += lanes
-        elif code == VECT_BASE_X:
-            n_vector += _U(1)
-            vector, polarity = payload & _U(0x7FF), payload >> _U(11)
-            known |= VECTOR_KNOWN
-        elif code == TIME_HIGH:
-            n_time += _U(1)
-            if not known & HIGH_KNOWN or payload != (base >> _U(12)) & _U(0xFFF):
-                base = next_base(payload, base, counts)
-                now = base
-                known |= HIGH_KNOWN
-        elif code == EXT_TRIGGER:
-            if known & TIME_KNOWN == TIME_KNOWN:
-                if n_edges == _U(len(triggers)):
-                    break
-                edge = triggers[n_edges]
-                edge.t, edge.id, edge.edge = now, payload >> _U(8), payload & _U(1)
-                n_edges += _U(1)
-            counts[N_TRIGGER_WORDS] += _U(1)
-        else:
-            n_other += _U(1)
-        i += _U(1)
-        if now - low >= span:
-            place, low, span, shift = _place(now, window)
-            moved = True
-        if moved and known & EVENT_KNOWN == EVENT_KNOWN:
-            table = _table_of(row, place, rows)
-            offset, after = table * _SIDE, _U(rows[_U(AFTER) + table])
-            _start_row(row, shift, plane, row_cells, slots)
-    state[BASE], state[NOW], state[KNOWN] = base, now, known
-    state[ROW], state[VECTOR], state[POLARITY] = row, vector, polarity
+            _count(entry, row, shift, row_cells, cells, tallies)
+            tallies[REPEATED] += _U(1)
+            further = _U(rows[_U(AFTER) + further])
+
+
+@njit(cache=True)
+def _run(words, first, state, counts, window, columns, rows, row_cells, cells, tallies):
+    """Take the words that streams are made of, as long as time rises within the bin.
+
+    Must be called in the window and with the state fully known. Returns the next word: one of
+    another kind, a TIME_LOW that leaves the bin or steps back, or one of the last four, which
+    are left over so that a group of vectors needs no test of the length.
+    """
+    n, base, now, row = _U(len(words)), state[BASE], state[NOW], state[ROW]
+    _, low, span, shift = _place(now, window)
+    end = low + span
+    table = _U(rows[row]) * _TABLE
+    in_vectors = _U(0)
+    i, last = _U(first), n - min(n, _U(4))
+    while i < last:
+        word = _U(words[i])
+        if word - _X_WORDS < _KIND:
+            address = word & _U(0xFFF)
+            _add(address, table, row, shift, columns, rows, row_cells, cells, tallies)
+            i += _U(1)
+            continue
+        # Whether a time comes before the next row is a coin toss: a branch would be mispredicted.
+        is_time = _U(word - _LOW_WORDS < _KIND)
+        then = now ^ ((now ^ (base + (word & _U(0xFFF)))) & (_U(0) - is_time))
+        if unlikely(then - now >= end - now):
+            break
+        now = then
+        i += is_time
+        word = _U(words[i])
+        if word < _KIND:  # ADDR_Y
+            row = word & _U(0x7FF)
+            table = _U(rows[row]) * _TABLE
+            i += _U(1)
+        elif word - _BASE_WORDS < _KIND:
+            group = _U(words[i + _U(1)])
+            group |= _U(words[i + _U(2)]) << _U(16)
+            group |= _U(words[i + _U(3)]) << _U(32)
+            address = word & _U(0xFFF)
+            column = word & _U(0x7FF)
+            if unlikely(group & _GROUP_CODES != _GROUP or column > _SIDE - _GROUP_LANES):
+                break
+            mask = group & _U(0xFFF) | (group >> _U(4)) & _U(0xFFF000)
+            mask |= (group >> _U(8)) & _U(0xFF000000)
+            in_vectors += bit_count(mask)
+            while mask:
+                lane = address + trailing_zeros(mask)
+                mask &= mask - _U(1)
+                _add(lane, table, row, shift, columns, rows, row_cells, cells, tallies)
+            state[KNOWN] |= VECTOR_KNOWN
+            state[VECTOR], state[POLARITY] = column + _GROUP_LANES, address >> _U(11)
+            i += _U(4)
+        elif not is_time:
+            break
+    state[NOW], state[ROW] = now, row
+    n_x, n_y, n_time = _count_kinds(words, _U(first), i)
     counts[N_TIME] += n_time
     counts[N_Y] += n_y
     counts[N_X] += n_x
-    counts[N_VECTOR] += n_vector
-    counts[N_IGNORED] += n_other
-    counts[N_BACKWARD] += backward
-    counts[N_TRIGGERS] += n_edges
-    return i, now, known & TIME_KNOWN == TIME_KNOWN, n_edges
+    counts[N_VECTOR] += i - _U(first) - n_x - n_y - n_time
+    tallies[ON_TIME] += n_x + in_vectors
+    return i
+
+
+@njit(cache=True)
+def _count_kinds(words, first, end):
+    """How many of `words[first:end]` are ADDR_X, ADDR_Y and TIME_LOW; faster than along the way."""
+    n_x = n_y = n_time = np.uint32(0)
+    for i in range(first, end):
+        code = words[i] & np.uint16(0xF000)
+        n_x += np.uint32(code == np.uint16(0x2000))
+        n_y += np.uint32(code == np.uint16(0))
+        n_time += np.uint32(code == np.uint16(0x6000))
+    return _U(n_x), _U(n_y), _U(n_time)
+
+
+@njit(cache=True)
+def _bin_mask(mask, column, sign, state, window, columns, rows, row_cells, cells, tallies):
+    """Count the events at `column` + each set bit of `mask`.
+
+    False, with nothing counted, if there are any on the sensor and their time is beyond the window.
+    """
+    row, width = state[ROW], window[WIDTH]
+    place, _, _, shift = _place(state[NOW], window)
+    table = _U(rows[row])
+    inside = mask
+    if table == _U(BESIDE) or column >= width:
+        inside = _U(0)
+    elif column + _U(12) > width:
+        inside = mask & ((_U(1) << (width - column)) - _U(1))
+    if inside and place == _BEYOND:
+        return False
+    tallies[OUT_OF_RANGE] += bit_count(mask ^ inside)
+    if place == _BEFORE:
+        tallies[LATE] += bit_count(inside)
+        return True
+    tallies[ON_TIME] += bit_count(inside)
+    while inside:
+        address = (sign << _U(11)) + column + trailing_zeros(inside)
+        inside &= inside - _U(1)
+        _add(address, table * _TABLE, row, shift, columns, rows, row_cells, cells, tallies)
+    return True
+
+
+@njit(cache=True)
+def _step(word, state, counts, window, columns, rows, row_cells, cells, tallies):
+    """Take one word of any kind; False, with nothing taken, if its events are beyond the window."""
+    code, payload = word >> _U(12), word & _U(0xFFF)
+    known, base, lanes = state[KNOWN], state[BASE], vector_lanes(code)
+    if code == ADDR_X or lanes:
+        if lanes:
+            needed, column, sign = EVENT_KNOWN | VECTOR_KNOWN, state[VECTOR], state[POLARITY]
+            mask = payload & ((_U(1) << lanes) - _U(1))
+        else:
+            needed, column, sign = EVENT_KNOWN, payload & _U(0x7FF), payload >> _U(11)
+            mask = _U(1)
+        if known & needed != needed:
+            tallies[DROPPED] += bit_count(mask)
+        elif not _bin_mask(
+            mask, column, sign, state, window, columns, rows, row_cells, cells, tallies
+        ):
+            return False
+        state[VECTOR] += lanes
+        counts[N_VECTOR if lanes else N_X] += _U(1)
+    elif code == ADDR_Y:
+        state[ROW] = payload & _U(0x7FF)
+        state[KNOWN] |= ROW_KNOWN
+        counts[N_Y] += _U(1)
+    elif code == TIME_LOW:
+        if known & HIGH_KNOWN:
+            counts[N_BACKWARD] += _U(base + payload < state[NOW])
+            state[NOW] = base + payload
+            state[KNOWN] |= LOW_KNOWN
+        counts[N_TIME] += _U(1)
+    elif code == TIME_HIGH:
+        if not known & HIGH_KNOWN or payload != (base >> _U(12)) & _U(0xFFF):
+            state[BASE] = state[NOW] = next_base(payload, base, counts)
+            state[KNOWN] |= HIGH_KNOWN
+        counts[N_TIME] += _U(1)
+    elif code == VECT_BASE_X:
+        state[VECTOR], state[POLARITY] = payload & _U(0x7FF), payload >> _U(11)
+        state[KNOWN] |= VECTOR_KNOWN
+        counts[N_VECTOR] += _U(1)
+    elif code == EXT_TRIGGER:
+        counts[N_TRIGGER_WORDS] += _U(1)
+    else:
+        counts[N_IGNORED] += _U(1)
+    return True
 
 
 @njit(cache=True, nogil=True)
-def bin_events(events, first, window, slots, columns, rows, row_cells, cells):
-    """Count `events[first:]`, `(n,) EVENT_DTYPE`, in `cells`; returns the next event, as above."""
-    plane = window[PLANE]
+def bin_evt3(
+    words, first, state, counts, window, columns, rows, row_cells, cells, tallies, triggers
+):
+    """Count the events of `words[first:]` in `cells`.
+
+    Returns (next word, time, whether the time is known, trigger edges written). The next word is
+    behind the last one, or the first one with events beyond the window, or a trigger for which
+    `triggers` has no room.
+    """
+    n, n_edges, i = _U(len(words)), _U(0), _U(first)
+    while i < n:
+        place, _, _, _ = _place(state[NOW], window)
+        if place == _IN_WINDOW and state[KNOWN] & EVENT_KNOWN == EVENT_KNOWN:
+            i = _run(words, i, state, counts, window, columns, rows, row_cells, cells, tallies)
+            if i == n:
+                break
+        word = _U(words[i])
+        if word >> _U(12) == EXT_TRIGGER and state[KNOWN] & TIME_KNOWN == TIME_KNOWN:
+            if n_edges == _U(len(triggers)):
+                break
+            edge = triggers[n_edges]
+            edge.t, edge.id, edge.edge = state[NOW], (word >> _U(8)) & _U(0xF), word & _U(1)
+            n_edges += _U(1)
+        if not _step(word, state, counts, window, columns, rows, row_cells, cells, tallies):
+            break
+        i += _U(1)
+    counts[N_TRIGGERS] += n_edges
+    return i, state[NOW], state[KNOWN] & TIME_KNOWN == TIME_KNOWN, n_edges
+
+
+@njit(cache=True, nogil=True)
+def bin_events(events, first, window, columns, rows, row_cells, cells, tallies):
+    """Count `events[first:]`, `(n,) EVENT_DTYPE` on the sensor; returns the next, as above."""
+    n = _U(len(events))
     place, low, span, shift = _place(_U(0), window)
-    for i in range(first, len(events)):
+    late, i = _U(0), _U(first)
+    while i < n:
         event = events[i]
         now, row = _U(event.t), _U(event.y)
-        column, sign = _U(event.x), _U(event.p)
         if now - low >= span:
             place, low, span, shift = _place(now, window)
         if place == _BEYOND:
-            return i
-        table = _table_of(row, place, rows)
-        _start_row(row, shift, plane, row_cells, slots)
-        _add(_U(columns[table * _SIDE + column]), sign, slots, cells)
-        after = _U(rows[_U(AFTER) + table])
-        if after:
-            _add_overlapping(after, column, sign, slots, cells, columns, rows)
-    return len(events)
+            break
+        if place == _BEFORE:
+            late += _U(1)
+        else:
+            address = (_U(event.p) << _U(11)) + _U(event.x)
+            table = _U(rows[row]) * _TABLE
+            _add(address, table, row, shift, columns, rows, row_cells, cells, tallies)
+        i += _U(1)
+    tallies[LATE] += late
+    tallies[ON_TIME] += i - _U(first) - late
+    return i
+
+
+@njit(cache=True)
+def count_faces(cells, faces, tallies):
+    """For each of `faces` histograms, `(F, 2) int64`: events, and those on full cells."""
+    counts = np.zeros((faces, 2), np.int64)
+    for face in range(faces):
+        full = tallies[FULL + 2 * face + 2] + tallies[FULL + 2 * face + 3]
+        size = _U(len(cells) // faces)
+        total = full
+        for i in range(_U(face) * size, (_U(face) + _U(1)) * size):
+            total += _U(cells[i])
+        counts[face, 0], counts[face, 1] = total, full
+    return counts

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mx_capture.binning import count_faces
 from mx_capture.codecs import make_decoder
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.layout import (
     DROPPED,
-    FIRST_FACE,
+    FULL,
     LATE,
     MAX_FACES,
-    NO_FACE,
+    ON_TIME,
     OUT_OF_RANGE,
-    OUTSIDE,
     REPEATED,
     Layout,
     Window,
@@ -32,13 +32,6 @@ from mx_capture.passes import Chunk, make_pass
 from mx_capture.roi import Roi
 from mx_capture.stream import Packet
 
-_SLOT_NAMES = {
-    "dropped_before_time": DROPPED,
-    "out_of_range": OUT_OF_RANGE,
-    "late": LATE,
-    "no_face": NO_FACE,
-    "outside_roi": OUTSIDE,
-}
 _COUNTED_HERE = (
     "packets",
     "lost_packets",
@@ -46,7 +39,6 @@ _COUNTED_HERE = (
     "gaps",
     "time_jumps",
     "late_faces",
-    "saturated",
 )
 
 
@@ -108,14 +100,14 @@ class TensorStream:
         self._faces: dict[str, Roi] = {}
         self._seq: dict[str, int] = {}
         self._cut_seq: dict[str, int] = {}
-        self._layout = self._make_layout({})
-        self._window = Window(self._layout, 0, 0, 0)
+        self._window = Window(self._make_layout({}))
         self._open = False
         self._discontinuity = True
         self._last_seq: int | None = None
         self._buffer: deque[Chunk] = deque()
         self._buffer_start_us: int | None = None
-        self._events = self._window.events
+        self._tallies = np.zeros_like(self._window.tallies)
+        self._binned = self._no_face = 0
         self._counts = dict.fromkeys(_COUNTED_HERE, 0)
 
     def set_faces(self, t_us: int, faces: Mapping[str, Roi]) -> None:
@@ -124,7 +116,7 @@ class TensorStream:
         Times must rise; later calls with an earlier time replace what they precede. A hop that
         starts at `a` uses the last faces with `t_us <= a - roi_delay_us`, so that the result does
         not depend on when this is called, as long as it is before the hop begins. Raises MxError
-        for more than 26 faces.
+        for more than 15 faces.
         """
         if len(faces) > MAX_FACES:
             raise MxError(f"{len(faces)} faces are more than the {MAX_FACES} possible")
@@ -153,7 +145,7 @@ class TensorStream:
                 self._move_to(now, lost, closed)
             if at == chunk.size:
                 break
-        self._remember(chunk)
+        self._remember(chunk, now)
         return closed
 
     @property
@@ -169,14 +161,24 @@ class TensorStream:
     @property
     def counters(self) -> dict[str, int]:
         """Totals since construction; see the class."""
-        events = self._events + self._window.events
-        counts = self._pass.decoder.counters
-        for name, slot in _SLOT_NAMES.items():
-            counts[name] = counts.get(name, 0) + int(events[slot])
-        counts["in_roi"] = int(events[FIRST_FACE:].sum() - events[REPEATED])
-        counts["events"] = counts["in_roi"] + int(events[LATE:REPEATED].sum())
-        saturated = self._counts["saturated"] + int(self._window.saturated.sum())
-        return counts | self._counts | {"saturated": saturated}
+        window, counts = self._window, self._pass.decoder.counters
+        tallies = (self._tallies + window.tallies).tolist()
+        in_roi = self._binned + sum(events for events, _ in _count(window)) - tallies[REPEATED]
+        no_face = self._no_face + (0 if self._faces else int(window.tallies[ON_TIME]))
+        return (
+            counts
+            | self._counts
+            | {
+                "events": tallies[ON_TIME] + tallies[LATE],
+                "out_of_range": counts["out_of_range"] + tallies[OUT_OF_RANGE],
+                "dropped_before_time": counts["dropped_before_time"] + tallies[DROPPED],
+                "late": tallies[LATE],
+                "no_face": no_face,
+                "in_roi": in_roi,
+                "outside_roi": tallies[ON_TIME] - no_face - in_roi,
+                "saturated": sum(tallies[FULL + 2 :]),
+            }
+        )
 
     def cut(
         self, roi: Roi, start_us: int, end_us: int, bins: int, face_id: str
@@ -188,14 +190,17 @@ class TensorStream:
         chunks = self._chunks(start_us, end_us)
         if chunks is None:
             return None
-        window = Window(self._make_layout({face_id: roi}, bins), start_us, end_us, 0)
+        window = Window(self._make_layout({face_id: roi}, bins))
+        window.open(start_us, end_us, 0)
         for chunk in chunks:
             if self._pass.replay(chunk, window):
                 break
         seq = self._cut_seq.get(face_id, 0)
         self._cut_seq[face_id] = seq + 1
         lossy = seq == 0 or any(chunk.after_loss for chunk in chunks)
-        return _tensor(window, 0, face_id, seq, roi, lossy)
+        events, full = _count(window)[0]
+        data = window.histograms[0]
+        return EventTensor(face_id, seq, start_us, end_us, data, events, full, roi, lossy)
 
     def event_image(self, duration_us: int = 30_000, roi: Roi | None = None) -> np.ndarray | None:
         """The last `duration_us` of events as a picture, `(H, W) uint8`, to find faces in.
@@ -265,31 +270,47 @@ class TensorStream:
         while self._face_sets and self._face_sets[0][0] <= start - self.config.roi_delay_us:
             faces = self._face_sets.popleft()[1]
         if faces != self._faces:
-            self._layout = self._make_layout(faces)
-            self._seq = {face: self._seq.get(face, 0) for face in faces}
             self._faces = faces
+            self._seq = {face: self._seq.get(face, 0) for face in faces}
+            self._window = Window(self._make_layout(faces))
         self._discontinuity = discontinuity
         earliest = max(start - self.config.longest_gap_us, 0)
-        self._window = Window(self._layout, start, start + self.config.hop_us, earliest)
+        self._window.open(start, start + self.config.hop_us, earliest)
 
     def _close(self, closed: list[EventTensor]) -> None:
         """Add the open hop's tensors to `closed`, and its counts to the totals."""
-        self._events += self._window.events
-        self._counts["saturated"] += int(self._window.saturated.sum())
+        self._tallies += self._window.tallies
+        if not self._faces:
+            self._no_face += int(self._window.tallies[ON_TIME])
+            return
+        histograms = self._window.histograms
+        counts = _count(self._window)
         for index, (face_id, roi) in enumerate(self._faces.items()):
+            events, full = counts[index]
             seq = self._seq[face_id]
+            self._binned += events
             self._seq[face_id] = seq + 1
-            new = seq == 0 or self._discontinuity
-            closed.append(_tensor(self._window, index, face_id, seq, roi, new))
+            closed.append(
+                EventTensor(
+                    face_id,
+                    seq,
+                    self._window.start,
+                    self._window.end,
+                    histograms[index],
+                    events,
+                    full,
+                    roi,
+                    self._discontinuity or seq == 0,
+                )
+            )
 
     def _make_layout(self, faces: Mapping[str, Roi], bins: int | None = None) -> Layout:
         crop = (self.config.height, self.config.width)
         bins = self.config.bins if bins is None else bins
         return Layout((self.height, self.width), crop, bins, list(faces.values()))
 
-    def _remember(self, chunk: Chunk) -> None:
+    def _remember(self, chunk: Chunk, now: int | None) -> None:
         """Keep the packet for later cuts, and forget what is older than the buffer."""
-        now = self.now_us
         if now is None:
             return
         if self._buffer_start_us is None:  # after a jump back: nothing before is of use
@@ -313,17 +334,7 @@ class TensorStream:
         return chunks[::-1]
 
 
-def _tensor(
-    window: Window, index: int, face_id: str, seq: int, roi: Roi, discontinuity: bool
-) -> EventTensor:
-    return EventTensor(
-        face_id=face_id,
-        seq=seq,
-        start_us=window.start,
-        end_us=window.end,
-        data=window.histograms[index],
-        events=int(window.events[FIRST_FACE + index]),
-        saturated=int(window.saturated[index]),
-        roi=roi,
-        discontinuity=discontinuity,
-    )
+def _count(window: Window) -> list[tuple[int, int]]:
+    """For each face its events, and those of them that found a full cell."""
+    size, faces = window.layout.size, window.layout.shape[0]
+    return count_faces(window.cells[:size], faces, window.tallies).tolist()

@@ -1,36 +1,44 @@
 """Where each pixel's events are counted: tables for a set of faces, and the window they fill.
 
 Tables lead from sensor columns and rows to cells of the faces' histograms. Events that belong to
-no face go to one more cell that nobody reads, and every event raises the count of exactly one
-slot: its face, or the reason why it has none.
+no face are counted too, in spare cells that nobody reads: that is faster than asking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from mx_capture.codecs.decoder import MAX_SIDE_PX
 from mx_capture.roi import Roi
 
-# Slots: what becomes of an event. Every slot is two, one for each polarity.
-DROPPED, OUT_OF_RANGE, LATE, NO_FACE, OUTSIDE, REPEATED, FIRST_FACE = range(7)
-MAX_FACES = 26
-SLOTS = 2 * (FIRST_FACE + MAX_FACES)
-# An entry of a column table is a slot (times two) and a column of the crop.
-COLUMN_BITS = 10
-MAX_CROP_PX = 1 << COLUMN_BITS
-NOTHING = 0xFFFF
-"""Entry of a second table: no second face here."""
-
-# Sections of the array of slots: events, events on a full cell, cell at which the row starts.
-HITS, FULL, CELL = 0, SLOTS, 2 * SLOTS
-# Sections of the array of rows: table of each row; the table after each table (faces that overlap).
+# What becomes of an event: the first entries of a window's tallies.
+DROPPED, OUT_OF_RANGE, LATE, ON_TIME = range(4)
+# A table of columns has an entry for each column with polarity 0, then with polarity 1. An entry,
+# 16 bits: whether a further face lies here (bit 15), the place (bits 14..10) and the crop's column.
+# Places 0 and 1 are no face, those of faces follow, two each: one for each polarity. Without a
+# face, the "column" names a spare cell: one of 64 beside the sensor, one of another 64 on it. They
+# are many because counting in one cell again and again waits for memory each time.
+MAX_FACES = 15
+PLACE_SHIFT, MAX_CROP_PX, FURTHER = 10, 1024, 1 << 15
+SPREAD = 64
+# The other tallies: events counted once more in a further face, and events of each place that
+# found a full cell.
+REPEATED, FULL = ON_TIME + 1, ON_TIME + 2
+TALLIES = FULL + 2 * (1 + MAX_FACES)
+# The tables of columns for rows beside the sensor, and for rows without a face; others follow.
+BESIDE, NO_FACE = range(2)
+# Sections of the array of rows: table of each row; further table after each table.
 AFTER = MAX_SIDE_PX
-# Parameters of a window: [start, end) us, number of bins, cells in a plane, and how far an event
-# may lie before the start and still only be late.
-START, END, BINS, PLANE, EARLIEST = range(5)
+# Parameters of a window: [start, end) us, number of bins, cells in a plane, the first time that
+# is only late, and the sensor's width.
+START, END, BINS, PLANE, EARLIEST, WIDTH = range(6)
+
+
+_CENTERS = np.arange(MAX_SIDE_PX) + 0.5
+_SPARE = np.tile((np.arange(MAX_SIDE_PX) % SPREAD).astype(np.uint16), (2, 1))
 
 
 class Layout:
@@ -43,73 +51,91 @@ class Layout:
     def __init__(
         self, sensor: tuple[int, int], crop: tuple[int, int], bins: int, rois: Sequence[Roi]
     ) -> None:
-        """`sensor` and `crop` are (height, width); at most 26 `rois`, which may overlap."""
-        height, width = sensor
+        """`sensor` and `crop` are (height, width); at most 15 `rois`, which may overlap."""
+        height, width = self.sensor = sensor
         self.shape = (len(rois), bins, 2, *crop)
-        self.size = int(np.prod(self.shape))
-        face_cells = self.size // max(len(rois), 1)
+        plane = crop[0] * crop[1]
+        face_cells = bins * 2 * plane
+        self.size = len(rois) * face_cells
+        # Spare cells are shifted to later time bins like all others.
+        self.spare_cells = 2 * SPREAD + (bins - 1) * 2 * plane
+        self._columns = [_crop_indices(roi.x, roi.width, width, crop[1]) for roi in rois]
+        plain = _SPARE.copy()
+        plain[:, :width] += SPREAD
+        self._tables, self._after = [_SPARE, plain], [0, 0]
         rows = [_crop_indices(roi.y, roi.height, height, crop[0]) for roi in rois]
-        columns = [_crop_indices(roi.x, roi.width, width, crop[1]) for roi in rois]
-        self._tables: list[np.ndarray] = []
-        self._after: list[int] = []
-        for slot in (DROPPED, OUT_OF_RANGE, LATE, NO_FACE, OUTSIDE):
-            self._add_table(slot, width if slot not in (DROPPED, OUT_OF_RANGE) else MAX_SIDE_PX)
-        elsewhere = OUTSIDE if rois else NO_FACE
-        table_of_row = np.full(MAX_SIDE_PX, OUT_OF_RANGE, np.uint16)
-        found: dict[tuple[int, ...], int] = {(): elsewhere}
-        for y in range(height):
-            faces = tuple(face for face in range(len(rois)) if rows[face][y] >= 0)
-            if faces not in found:
-                found[faces] = self._add_faces(faces, columns, width)
-            table_of_row[y] = found[faces]
-        self.columns = np.concatenate(self._tables)
+        table_of_row = np.full(MAX_SIDE_PX, BESIDE, np.uint16)
+        borders = {0, height}.union(*((first, first + len(indices)) for first, indices in rows))
+        for top, bottom in pairwise(sorted(borders)):
+            faces = [
+                i for i, (first, indices) in enumerate(rows) if 0 <= top - first < len(indices)
+            ]
+            table_of_row[top:bottom] = self._add_faces(faces) if faces else NO_FACE
+        self.columns = np.concatenate(self._tables).ravel()
         self.rows = np.concatenate([table_of_row, np.array(self._after, np.uint16)])
-        self.row_cells = np.zeros(max(len(rois), 1) * MAX_SIDE_PX, np.uint32)
-        for face, crop_rows in enumerate(rows):
-            start = face * MAX_SIDE_PX
-            cells = face * face_cells + np.maximum(crop_rows, 0) * crop[1]
-            self.row_cells[start : start + MAX_SIDE_PX] = cells
+        row_cells = np.full((2 + 2 * len(rois), MAX_SIDE_PX), self.size, np.uint32)
+        for face, (first, indices) in enumerate(rows):
+            cells = face * face_cells + indices * crop[1]
+            row_cells[2 + 2 * face, first : first + len(cells)] = cells
+            row_cells[3 + 2 * face, first : first + len(cells)] = cells + plane
+        self.row_cells = row_cells.ravel()
 
-    def _add_table(self, slot: int, width: int) -> int:
-        table = np.full(MAX_SIDE_PX, _entry(OUT_OF_RANGE), np.uint16)
-        table[:width] = _entry(slot)
+    def _append(self, table: np.ndarray) -> int:
         self._tables.append(table)
         self._after.append(0)
         return len(self._tables) - 1
 
-    def _add_faces(self, faces: tuple[int, ...], columns: list[np.ndarray], width: int) -> int:
+    def _add_faces(self, faces: list[int]) -> int:
         """Tables for rows that these faces share: as many as faces overlap in a column."""
-        first = self._add_table(OUTSIDE, width)
-        last = first
+        result = self._append(self._tables[NO_FACE].copy())
         for face in faces:
-            inside = np.flatnonzero(columns[face] >= 0)
-            entries = _entry(FIRST_FACE + face) + columns[face][inside]
-            table = first
-            while len(inside):
-                held = self._tables[table][inside]
-                free = (held == _entry(OUTSIDE)) | (held == NOTHING)
-                self._tables[table][inside[free]] = entries[free]
-                inside, entries = inside[~free], entries[~free]
-                if len(inside) and not self._after[table]:
-                    self._tables.append(np.full(MAX_SIDE_PX, NOTHING, np.uint16))
-                    self._after.append(0)
-                    self._after[last] = last = len(self._tables) - 1
-                table = self._after[table]
-        return first
+            first, indices = self._columns[face]
+            entries = (((2 + 2 * face) << PLACE_SHIFT) + indices).astype(np.uint16)
+            pending = np.ones(len(entries), bool)
+            number = result
+            while pending.any():
+                part = self._tables[number][:, first : first + len(entries)]
+                held = part[0] >= 2 << PLACE_SHIFT
+                taken = pending & ~held
+                part[0, taken], part[1, taken] = entries[taken], entries[taken] + (1 << PLACE_SHIFT)
+                pending &= held
+                if pending.any():
+                    part[:, pending] |= FURTHER
+                    if not self._after[number]:
+                        self._after[number] = self._append(np.zeros_like(_SPARE))
+                    number = self._after[number]
+        return result
 
 
 class Window:
-    """A window of sensor time being filled: its histograms and the counts of its slots."""
+    """A window of sensor time being filled: its histograms and the counts of its events."""
 
-    def __init__(self, layout: Layout, start: int, end: int, earliest: int) -> None:
-        """`[start, end)` in us; events from `earliest` on are late, others stop the loop."""
-        self.layout, self.start, self.end, self.earliest = layout, start, end, earliest
-        self.parameters = np.array(
-            [start, end, layout.shape[1], layout.shape[3] * layout.shape[4], earliest], np.uint64
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        _, bins, _, height, width = layout.shape
+        self.parameters = np.array([0, 0, bins, height * width, 0, layout.sensor[1]], np.uint64)
+        self.tallies = np.zeros(TALLIES, np.uint64)
+        self.open(0, 0, 0)
+
+    def open(self, start: int, end: int, earliest: int) -> None:
+        """Begin `[start, end)` us with empty histograms; the last ones belong to who took them.
+
+        Events before the start but not before `earliest` will be late; others stop the loops.
+        """
+        self.start, self.end, self.earliest = start, end, earliest
+        self.parameters[START], self.parameters[END] = start, end
+        self.parameters[EARLIEST] = earliest
+        self.tallies.fill(0)
+        layout = self.layout
+        self.cells = np.zeros(layout.size + layout.spare_cells, np.uint8)
+        self.arguments = (
+            self.parameters,
+            layout.columns,
+            layout.rows,
+            layout.row_cells,
+            self.cells,
+            self.tallies,
         )
-        self.slots = np.zeros(3 * SLOTS, np.uint64)
-        self.slots[CELL:] = layout.size
-        self.cells = np.zeros(layout.size + 1, np.uint8)
 
     def contains(self, now: int) -> bool:
         """Whether an event at `now` is counted here, in a bin or as late."""
@@ -118,28 +144,14 @@ class Window:
     @property
     def histograms(self) -> np.ndarray:
         """`(faces, T, P, H, W) uint8`, a view."""
-        return self.cells[:-1].reshape(self.layout.shape)
-
-    @property
-    def events(self) -> np.ndarray:
-        """Events of each slot, `(32,) int64`."""
-        return self.slots[HITS:FULL].reshape(-1, 2).sum(axis=1).astype(np.int64)
-
-    @property
-    def saturated(self) -> np.ndarray:
-        """Events that found a full cell, of each face, `(faces,) int64`."""
-        full = self.slots[FULL:CELL].reshape(-1, 2).sum(axis=1).astype(np.int64)
-        return full[FIRST_FACE : FIRST_FACE + self.layout.shape[0]]
+        return self.cells[: self.layout.size].reshape(self.layout.shape)
 
 
-def _entry(slot: int) -> int:
-    return (2 * slot) << COLUMN_BITS
-
-
-def _crop_indices(start: float, length: float, side: int, crop: int) -> np.ndarray:
-    """The crop's index of each sensor index, `(2048,) int64`; -1 outside."""
-    indices = np.full(MAX_SIDE_PX, -1)
-    if length > 0:
-        scaled = np.floor((np.arange(side) + 0.5 - start) * (crop / length))
-        indices[:side] = np.where((scaled >= 0) & (scaled < crop), scaled, -1)
-    return indices
+def _crop_indices(start: float, length: float, side: int, crop: int) -> tuple[int, np.ndarray]:
+    """The first sensor index in a face, and for this and the following the crop's indices."""
+    if not length > 0:
+        return 0, np.empty(0, np.int64)
+    indices = np.floor((_CENTERS[:side] - start) * crop / length)
+    inside = (indices >= 0) & (indices < crop)
+    first = int(inside.argmax())
+    return first, indices[first : first + np.count_nonzero(inside)].astype(np.int64)

@@ -19,7 +19,7 @@ from mx_capture.layout import Window
 _TRIGGER_ROOM = 256
 
 
-@dataclass
+@dataclass(slots=True)
 class Chunk:
     """A packet on its way, kept so that it can be binned again."""
 
@@ -54,12 +54,12 @@ class OnePass:
 
         Returns the next index and the time reached (None while unknown).
         """
-        decoder = self.decoder
-        at, now, timed, n_edges = _bin_words(
-            chunk.words, first, decoder.state, decoder.counts, window, self._edges
+        decoder, edges = self.decoder, self._edges
+        at, now, timed, n_edges = bin_evt3(
+            chunk.words, first, decoder.state, decoder.counts, *window.arguments, edges
         )
         if n_edges:
-            decoder.add_triggers(self._edges[:n_edges].copy())
+            decoder.add_triggers(edges[:n_edges].copy())
         return at, now if timed else None
 
     def replay(self, chunk: Chunk, window: Window) -> bool:
@@ -68,7 +68,9 @@ class OnePass:
         state, counts = chunk.state.copy(), np.zeros(len(COUNT_NAMES), np.uint64)
         at = 0
         while True:
-            at, now, timed, _ = _bin_words(chunk.words, at, state, counts, window, self._edges)
+            at, now, timed, _ = bin_evt3(
+                chunk.words, at, state, counts, *window.arguments, self._edges
+            )
             if timed and now >= window.end:
                 return True
             if at == chunk.size:
@@ -92,17 +94,7 @@ class TwoStep:
         return Chunk(self.decoder.decode(payload, time_base), None, after_loss)
 
     def bin(self, chunk: Chunk, first: int, window: Window) -> tuple[int, int | None]:
-        layout = window.layout
-        at = bin_events(
-            chunk.words,
-            first,
-            window.parameters,
-            window.slots,
-            layout.columns,
-            layout.rows,
-            layout.row_cells,
-            window.cells,
-        )
+        at = bin_events(chunk.words, first, *window.arguments)
         return at, int(chunk.words[at]["t"]) if at < chunk.size else self.decoder.time_us
 
     def replay(self, chunk: Chunk, window: Window) -> bool:
@@ -118,28 +110,3 @@ Pass: TypeAlias = OnePass | TwoStep
 def make_pass(decoder: Decoder) -> Pass:
     """One pass where the encoding has one, two steps otherwise."""
     return OnePass(decoder) if isinstance(decoder, Evt3Decoder) else TwoStep(decoder)
-
-
-def _bin_words(
-    words: np.ndarray,
-    first: int,
-    state: np.ndarray,
-    counts: np.ndarray,
-    window: Window,
-    edges: np.ndarray,
-) -> tuple[int, int, bool, int]:
-    layout = window.layout
-    at, now, timed, n_edges = bin_evt3(
-        words,
-        np.uint64(first),
-        state,
-        counts,
-        window.parameters,
-        window.slots,
-        layout.columns,
-        layout.rows,
-        layout.row_cells,
-        window.cells,
-        edges,
-    )
-    return int(at), int(now), bool(timed), int(n_edges)

@@ -103,10 +103,9 @@ class Decoder(ABC):
             self._unread -= dropped
             self._counts["triggers_unread"] += dropped
 
-    def _whole_words(self, payload: Payload, dtype: str) -> np.ndarray:
+    def _whole_words(self, payload: Payload, dtype: np.dtype) -> np.ndarray:
         """The payload as an aligned array of `dtype`; a trailing part of a word is counted."""
-        size = np.dtype(dtype).itemsize
-        excess = len(payload) % size
+        excess = len(payload) % dtype.itemsize
         if excess:
             self._counts["trailing_bytes"] += excess
             payload = memoryview(payload)[: len(payload) - excess]

@@ -17,6 +17,7 @@ import numpy as np
 from mx_capture.codecs.decoder import TRIGGER_DTYPE, Decoder, Payload
 from mx_capture.stream import EVENT_DTYPE
 
+_WORD = np.dtype("<u4")
 _RANGE = 1 << 28  # values of TIME_HIGH
 
 
@@ -36,7 +37,7 @@ class Evt2Decoder(Decoder):
         self._now: int | None = None
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
-        words = self._whole_words(payload, "<u4")
+        words = self._whole_words(payload, _WORD)
         kind = words >> 28
         is_event, is_time, is_trigger = kind <= 1, kind == 8, kind == 10
         high = self._high_at(words, is_time)

@@ -23,10 +23,12 @@ import numpy as np
 from numba import njit, types
 
 from mx_capture.codecs.decoder import TRIGGER_DTYPE, Decoder, Payload
+from mx_capture.codecs.intrinsics import bit_count
 from mx_capture.stream import EVENT_DTYPE
 
 # Everything is uint64: mixing signs would make numba compute in float64, and a signed index
 # costs a test for wrapping at each access.
+_WORD = np.dtype("<u2")
 _U = np.uint64
 ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12 = _U(0), _U(2), _U(3), _U(4)
 VECT_8, TIME_LOW, TIME_HIGH, EXT_TRIGGER = _U(5), _U(6), _U(8), _U(10)
@@ -92,16 +94,7 @@ def next_base(high, base, counts):
     return new
 
 
-@njit(types.uint64(types.uint64), cache=True)
-def bit_count(mask):
-    """The number of set bits among the low 16."""
-    mask = mask - ((mask >> _U(1)) & _U(0x5555))
-    mask = (mask & _U(0x3333)) + ((mask >> _U(2)) & _U(0x3333))
-    mask = (mask + (mask >> _U(4))) & _U(0x0F0F)
-    return (mask + (mask >> _U(8))) & _U(0x1F)
-
-
-@njit(types.uint64(types.uint64), cache=True)
+@njit(types.uint64(types.uint64), cache=True, forceinline=True)
 def vector_lanes(code):
     """How many columns a word of this kind covers; 0 unless it is a vector."""
     if code == VECT_12:
@@ -209,7 +202,7 @@ class Evt3Decoder(Decoder):
 
     def words(self, payload: Payload) -> np.ndarray:
         """The payload as `(n,) uint16` words, without a copy where memory is aligned."""
-        return self._whole_words(payload, "<u2")
+        return self._whole_words(payload, _WORD)
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
         return self.decode_words(self.words(payload))

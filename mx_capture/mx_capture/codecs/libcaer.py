@@ -12,6 +12,7 @@ import numpy as np
 from mx_capture.codecs.decoder import Decoder, Payload
 from mx_capture.stream import EVENT_DTYPE
 
+_WORD = np.dtype("<u8")
 _WRAP_US = 1 << 31
 
 
@@ -30,7 +31,7 @@ class LibcaerDecoder(Decoder):
         self._now: int | None = None
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
-        pairs = self._whole_words(payload, "<u8")
+        pairs = self._whole_words(payload, _WORD)
         address = pairs & np.uint64(0xFFFFFFFF)
         elapsed = (pairs >> np.uint64(32)).astype(np.uint32).view(np.int32).astype(np.int64)
         wraps = np.zeros(len(elapsed), np.int64)

@@ -20,10 +20,11 @@ import numpy as np
 from numba import njit
 
 from mx_capture.codecs.decoder import Decoder, Payload
-from mx_capture.codecs.evt3 import bit_count
+from mx_capture.codecs.intrinsics import bit_count
 from mx_capture.errors import MxError
 from mx_capture.stream import EVENT_DTYPE
 
+_WORD = np.dtype("<u2")
 _U = np.uint64
 _TIME_HIGH, _TIME_LOW, _ADDR_X, _ADDR_Y = _U(0), _U(1), _U(2), _U(3)
 _VECT_BASE_Y, _VECT_8 = _U(4), _U(5)
@@ -132,7 +133,7 @@ class LibcaerCmpDecoder(Decoder):
         self.lost()
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
-        words = self._whole_words(payload, "<u2")
+        words = self._whole_words(payload, _WORD)
         events = np.empty(_count(words), EVENT_DTYPE)
         n, now = _decode(
             words,

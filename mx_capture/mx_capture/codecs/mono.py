@@ -11,6 +11,8 @@ import numpy as np
 from mx_capture.codecs.decoder import Decoder, Payload
 from mx_capture.stream import EVENT_DTYPE
 
+_WORD = np.dtype("<u8")
+
 
 class MonoDecoder(Decoder):
     """Events of `mono` packets; `t` contains `time_base`, rounded down to microseconds."""
@@ -23,7 +25,7 @@ class MonoDecoder(Decoder):
         self._now: int | None = None
 
     def decode(self, payload: Payload, time_base: int = 0) -> np.ndarray:
-        words = self._whole_words(payload, "<u8")
+        words = self._whole_words(payload, _WORD)
         x = (words >> np.uint64(32)) & np.uint64(0xFFFF)
         y = (words >> np.uint64(48)) & np.uint64(0x7FFF)
         kept = (x < self.width) & (y < self.height)

@@ -1,0 +1,1 @@
+"""Measurements of speed, beside what else can be installed."""

@@ -1,0 +1,69 @@
+"""The event streams that decoders are measured on; made from a seed, encoded as EVT3."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+
+from mx_capture.codecs import Evt3Encoder
+from mx_capture.roi import Roi
+from mx_capture.stream import EVENT_DTYPE
+
+HEIGHT, WIDTH = 720, 1280
+PACKET_US = 1_000
+FACE = Roi(460.0, 180.0, 360.0, 360.0)
+SECOND_FACE = Roi(60.0, 200.0, 300.0, 300.0)
+_IN_FACE = 0.5
+"""Share of the rows of events that start in the face; the others start anywhere."""
+
+STREAMS = {
+    "vector": "20 Mev/s, 65% of the events in vectors",
+    "single": "20 Mev/s, single-X words, 4 events a row",
+    "low": "2 Mev/s, single-X words, 1 event a row",
+}
+
+
+def make_packets(name: str, duration_us: int, seed: int = 1) -> tuple[list[array.array], int]:
+    """The packets of a stream, as `uint8[]` of a ROS message in Python, and their events."""
+    rng = np.random.default_rng(seed)
+    encoder = Evt3Encoder(HEIGHT, WIDTH, vectors=name == "vector")
+    packets, count = [], 0
+    for start in range(0, duration_us, PACKET_US):
+        events = _events(name, start, rng)
+        packets.append(array.array("B", encoder.encode(events)))
+        count += len(events)
+    return packets, count
+
+
+def _events(name: str, start_us: int, rng: np.random.Generator) -> np.ndarray:
+    """One packet's events in the order of a sensor's readout: by time, row and column."""
+    if name == "low":
+        rows = _rows(start_us, 2 * PACKET_US, 1, 1, rng)
+    elif name == "single":
+        rows = _rows(start_us, 5 * PACKET_US, 4, 200, rng)
+    else:
+        dense = _rows(start_us, PACKET_US, 13, 32, rng)
+        rows = np.concatenate([dense, _rows(start_us, 7 * PACKET_US // 2, 2, 200, rng)])
+    rows = rows[np.lexsort((rows["x"], rows["p"], rows["y"], rows["t"]))]
+    again = np.zeros(len(rows), bool)
+    again[1:] = rows[1:] == rows[:-1]
+    return rows[~again]
+
+
+def _rows(
+    start_us: int, rows: int, events: int, span_px: int, rng: np.random.Generator
+) -> np.ndarray:
+    """About `events` events in each of `rows` rows, all of a row within `span_px` columns."""
+    sizes = rng.integers(max(1, events // 2), events + events // 2 + 1, rows)
+    in_face = rng.random(rows) < _IN_FACE
+    y = rng.integers(0, HEIGHT, rows)
+    x = rng.integers(0, WIDTH, rows)
+    y[in_face] = rng.integers(int(FACE.y), int(FACE.y + FACE.height), in_face.sum())
+    x[in_face] = rng.integers(int(FACE.x), int(FACE.x + FACE.width), in_face.sum())
+    found = np.empty(sizes.sum(), EVENT_DTYPE)
+    found["t"] = np.repeat(start_us + rng.integers(0, PACKET_US, rows), sizes)
+    found["y"] = np.repeat(y, sizes)
+    found["x"] = (np.repeat(x, sizes) + rng.integers(0, span_px, len(found))) % WIDTH
+    found["p"] = np.repeat(rng.integers(0, 2, rows), sizes)
+    return found
