@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,34 @@ class SessionSource:
     def __iter__(self) -> Iterator[Packet | Frame | Label]:
         return in_stamp_order(self._messages())
 
+    def items(
+        self, kinds: Sequence[str], begin_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Packet | Frame | Label]:
+        """What was recorded of some kinds (`events`, `frames`, `labels`), as it arrived.
+
+        Only what arrived in `[begin_ns, end_ns)` of ROS time; without the annotated labels.
+        """
+        with open_bag(self.bag) as reader:
+            for kind, connection, _, data in self._raw(reader, *kinds, span=(begin_ns, end_ns)):
+                yield _item(kind, connection.msgtype, data)
+
     def _messages(self) -> Iterator[Packet | Frame | Label]:
         labels = sorted(self.annotations, key=lambda label: label.offset_ns)
         with open_bag(self.bag) as reader:
-            for kind, connection, time_ns, data in self._raw(reader):
+            for kind, connection, time_ns, data in self._raw(reader, *_READ):
                 while labels and labels[0].offset_ns <= time_ns:
                     yield labels.pop(0)
                 yield _item(kind, connection.msgtype, data)
         yield from labels
 
-    def _raw(self, reader: AnyReader, *kinds: str) -> Iterator[tuple[str, Any, int, bytes]]:
-        chosen = {self.topics[kind]: kind for kind in kinds or _READ if self.topics[kind]}
+    def _raw(
+        self, reader: AnyReader, *kinds: str, span: tuple[int | None, int | None] = (None, None)
+    ) -> Iterator[tuple[str, Any, int, bytes]]:
+        chosen = {self.topics[kind]: kind for kind in kinds if self.topics[kind]}
         connections = [item for item in reader.connections if item.topic in chosen]
-        for connection, time_ns, data in reader.messages(connections):
+        if not connections:
+            return  # The reader would take an empty list for all topics.
+        for connection, time_ns, data in reader.messages(connections, *span):
             yield chosen[connection.topic], connection, time_ns, data
 
     def _first_size(self, reader: AnyReader, kind: str) -> tuple[int, int] | None:
