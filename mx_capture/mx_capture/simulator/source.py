@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mx_capture.codecs import Evt3Encoder
+from mx_capture.files.ordering import in_stamp_order
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.event_sensor import EventSensor, draw_sensor
 from mx_capture.simulator.rgb_sensor import RgbSensor, RgbSensorConfig
@@ -57,19 +58,11 @@ class SimulatedSource:
             for expression in self.script.expressions
         ]
         for start, end in self.script.talks:
-            middle = round((start + end) / 2 * 1e9)
-            stop = round(end * 1e9)
+            onset, apex, offset = (round(t * 1e9) for t in (start, (start + end) / 2, end))
             labels.append(
                 Label(
-                    self.subject,
-                    (SPEECH,),
-                    (1.0,),
-                    round(start * 1e9),
-                    middle,
-                    stop,
-                    "simulator",
-                    condition,
-                )  # fmt: skip
+                    self.subject, (SPEECH,), (1.0,), onset, apex, offset, "simulator", condition
+                )
             )
         return sorted(labels, key=lambda label: label.offset_ns)
 
@@ -85,24 +78,12 @@ class SimulatedSource:
 
     def __iter__(self) -> Iterator[Packet | Frame | Label]:
         """Items in the order of their stamps; a label at its offset."""
-        waiting: list[tuple[int, int, Packet | Frame | Label]] = [
-            (label.offset_ns, 2, label) for label in self.labels()
-        ]
-        number = 0
-        for complete_us, item in self._render():
-            waiting.append((item.stamp_ns, number, item))
-            number += 1
-            horizon = round(complete_us * 1000)
-            if len(waiting) > 1 and min(entry[0] for entry in waiting) <= horizon:
-                waiting.sort(key=lambda entry: entry[:2])
-                ready = [entry for entry in waiting if entry[0] <= horizon]
-                waiting = waiting[len(ready) :]
-                yield from (entry[2] for entry in ready)
-        waiting.sort(key=lambda entry: entry[:2])
-        yield from (entry[2] for entry in waiting)
+        # A frame is stamped in the middle of its exposure but known at the end.
+        return in_stamp_order(self._render(), slack_ns=100_000_000)
 
-    def _render(self) -> Iterator[tuple[float, Packet | Frame]]:
-        """(time in us before which nothing more will come, item) in the order of rendering."""
+    def _render(self) -> Iterator[Packet | Frame | Label]:
+        """All items, less than 0.1 s out of order."""
+        labels = self.labels()
         config = self.config
         scene = Scene(config)
         height, width = config.size
@@ -124,8 +105,6 @@ class SimulatedSource:
             before = image
             image = scene.render(now_us * 1e-6).copy()
             gains = self._gains(last_us, now_us)
-            # A frame is stamped in the middle of its exposure but known at the end.
-            complete_us = last_us - exposure
             held = np.concatenate([held, sensor.see(image @ _LUMINANCE, now_us, gains)])
             while config.frames_fps:
                 middle = (frame + 0.5) * 1e6 / config.frames_fps
@@ -135,7 +114,7 @@ class SimulatedSource:
                     rgb.gather((before + image) * np.float32(0.5 * gains.mean()), overlap)
                 if stop > now_us or stop > end_us:
                     break
-                yield complete_us, Frame(round(middle * 1000), rgb.develop(frame))
+                yield Frame(round(middle * 1000), rgb.develop(frame))
                 frame += 1
             last_us = now_us
             while cut_us < end_us and now_us >= min(cut_us + _PACKET_US, end_us):
@@ -148,7 +127,11 @@ class SimulatedSource:
                     cut_us * 1000, sequence, encoder.encoding, height, width, 0, payload
                 )
                 sequence += 1
-                yield complete_us, packet
+                yield packet
+
+            while labels and labels[0].offset_ns <= now_us * 1000:
+                yield labels.pop(0)
+        yield from labels
 
     def _times(self, scene: Scene) -> Iterator[float]:
         """Times in us to render: even ones, and more of them where the face moves fast."""
