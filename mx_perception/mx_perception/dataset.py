@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
-from mx_capture.pipeline import FacesFound, FrameTensor, Pipeline, PipelineConfig
+from mx_capture.pipeline import Pipeline, PipelineConfig
 from mx_capture.recording.session_info import read_session, session_folders
-from mx_capture.roi import Roi
-from mx_capture.stream import Frame, Label, Source
-from mx_capture.tensorizer import FaceCrop, StampedTensor, crop_face
+from mx_capture.stream import Label, Source
+from mx_capture.tensorizer import FaceCrop, StampedTensor
 
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.sequences import (
@@ -25,21 +25,12 @@ from mx_perception.sequences import (
     save_sequences,
 )
 
+Track = Callable[..., Iterable[Any]]
+"""Such as rich.progress.track."""
 SHORTEST_HOPS = 100
 """Faces seen for less than a second are left out."""
 FRAME_SIZE = 64
 """Side of the grey crops kept of RGB frames."""
-
-
-@dataclass(frozen=True)
-class FramePair:
-    """What reconstruction learns from: `key`, `target (H, W, 3) uint8`, `events (T, P, H, W)`."""
-
-    subject: str
-    key: np.ndarray
-    target: np.ndarray
-    events: np.ndarray
-    condition: str
 
 
 @dataclass
@@ -48,23 +39,19 @@ class _Face:
     crops: list[FaceCrop] = field(default_factory=list)
 
 
-def read_dataset(
-    dataset: Path, cache: Path, report: Callable[[int, int], None]
-) -> list[FaceSequence]:
+def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]:
     """All sequences of a data set; each session goes through the pipeline once and is cached.
 
-    `report(done, total)` is called after each session. Raises MxError for a data set without
+    `track(sessions, description=...)` shows progress. Raises MxError for a data set without
     sessions, or a session without events.
     """
-    sessions = session_folders(dataset)
     sequences: list[FaceSequence] = []
-    for done, folder in enumerate(sessions, 1):
+    for folder in track(session_folders(dataset), description="reading sessions"):
         path = cache / f"{folder.name}.npz"
         if not path.is_file():
             found = sequences_of(open_source(folder), read_session(folder).subject)
             save_sequences(path, found)
         sequences += load_sequences([path])
-        report(done, len(sessions))
     if not sequences:
         raise MxError(f"no face was found for a second in any session of {dataset}")
     return sequences
@@ -91,65 +78,6 @@ def sequences_of(
         for face in faces.values()
         if len(face.tensors) >= SHORTEST_HOPS
     ]
-
-
-def frame_pairs(
-    source: Source, subject: str, ages: Sequence[int], rng: np.random.Generator
-) -> Iterator[FramePair]:
-    """One pair per RGB frame and face; the key is `age` frames older, drawn from `ages`.
-
-    Events, key and target share the box that the face had in the key frame: only the face moves.
-    """
-    if source.event_size is None or source.frame_size is None:
-        missing = "events" if source.event_size is None else "RGB frames"
-        raise MxError(f"{source.name} has no {missing}; reconstruction needs both")
-    pipeline = Pipeline()
-    frames: dict[int, tuple[np.ndarray, dict[str, Roi]]] = {}
-    condition = ""
-    for item in source:
-        for result in pipeline.add(item):
-            if isinstance(item, Frame) and isinstance(result, FacesFound) and not result.in_events:
-                rois = {face.id: face.roi for face in result.faces}
-                frames[item.stamp_ns] = (item.image, rois)
-            elif isinstance(result, Label):
-                condition = result.condition
-            elif isinstance(result, FrameTensor):
-                end_ns, face = result.stamped.end_ns, result.stamped.tensor.face_id
-                pair = _pair(pipeline, frames, end_ns, face, int(rng.choice(ages)))
-                if pair is not None:
-                    yield FramePair(subject, *pair, condition)
-        for stamp in sorted(frames)[: -max(ages) - 3]:
-            del frames[stamp]
-
-
-def _pair(
-    pipeline: Pipeline,
-    frames: dict[int, tuple[np.ndarray, dict[str, Roi]]],
-    end_ns: int,
-    face: str,
-    age: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Key, target and events, or None where the key is gone or did not show the face."""
-    stamps = [stamp for stamp in sorted(frames) if stamp <= end_ns]
-    tensorizer = pipeline.tensorizer
-    if len(stamps) <= age or stamps[-1] != end_ns or tensorizer.stream is None:
-        return None
-    start_ns = stamps[-1 - age]
-    roi = frames[start_ns][1].get(face)
-    if roi is None:
-        return None
-    size = tensorizer.config.width, tensorizer.config.height
-    tensor = tensorizer.stream.cut(
-        tensorizer.registration.to_event(roi),
-        tensorizer.clock.sensor_us(start_ns),
-        tensorizer.clock.sensor_us(end_ns),
-        tensorizer.options.frame_bins,
-        face,
-    )
-    if tensor is None:
-        return None
-    key, target = (crop_face(frames[stamp][0], roi, size) for stamp in (start_ns, end_ns))
-    return key, target, tensor.data
 
 
 def _sequence(

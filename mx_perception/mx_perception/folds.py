@@ -45,3 +45,8 @@ def make_folds(subjects: Sequence[str], folds: str, seed: int) -> list[Fold]:
     return [
         Fold(tuple(n for n in names if n not in group), tuple(sorted(group))) for group in groups
     ]
+
+
+def default_folds(subjects: Sequence[str]) -> str:
+    """As many folds as leave out a fifth of the subjects, at least one of them."""
+    return str(min(5, len(set(subjects))))

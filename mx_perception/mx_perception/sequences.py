@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from mx_capture.errors import MxError
@@ -99,7 +100,7 @@ def load_sequences(paths: Iterable[Path]) -> list[FaceSequence]:
                 for index, entry in enumerate(json.loads(archive["index"].tobytes())):
                     arrays = {n: archive[f"{n}_{index}"] for n in ("cells", "frames", "frame_hops")}
                     sequences.append(_sequence(entry, arrays))
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             raise MxError(
                 f"{path} is no sequence file ({error}); delete it and try again"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,21 @@ from torch.nn import functional
 
 from mx_perception import metrics
 from mx_perception.action_units import CLIP_CLASSES, au_name
-from mx_perception.folds import Fold
+from mx_perception.dataset import Track, read_dataset
+from mx_perception.folds import Fold, default_folds, make_folds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.sequences import FaceSequence
-from mx_perception.windows import NO_CLASS, AugmentConfig, Batch, Window, clip_windows, render
+from mx_perception.windows import (
+    MICRO_HOPS,
+    NO_CLASS,
+    AugmentConfig,
+    Batch,
+    Window,
+    clip_windows,
+    render,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,6 @@ class TrainAuConfig(Config):
     patience: int = setting(10, "Epochs without a better UF1 before it stops", minimum=1)
     batch: int = setting(32, "Windows in a batch", minimum=1)
     hops: int = setting(64, "Hops in a window", minimum=4)
-    neutral: int = setting(1, "Windows without expression per sequence", minimum=0)
     learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
     weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
     score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
@@ -42,8 +51,50 @@ class TrainAuConfig(Config):
     seed: int = setting(0, "Of weights, windows and augmentation", minimum=0)
 
 
+MODALITIES = ("events",)
+
 Report = Callable[[str, dict[str, float]], None]
 """Called with a line and figures after each epoch."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `./mx train au` beside those of every training."""
+    parser.add_argument("--modality", choices=MODALITIES, default="events", help="what it reads")
+    for config in (TrainAuConfig, AugmentConfig, AuNetworkConfig):
+        config.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str, Any]:
+    """Train as the command line says; returns what report.json holds."""
+    config = TrainAuConfig.from_arguments(arguments)
+    out: Path = arguments.out
+    cache = arguments.cache or out / "cache"
+    sequences = read_dataset(arguments.dataset, cache, track)
+    subjects = [sequence.subject for sequence in sequences]
+    folds = make_folds(subjects, arguments.folds or default_folds(subjects), config.seed)
+    folds = folds if arguments.folds else folds[:1]
+    results = []
+    for number, fold in enumerate(folds):
+        results.append(
+            train_fold(
+                sequences,
+                fold,
+                out / f"fold_{number}" if arguments.folds else out,
+                config,
+                AuNetworkConfig.from_arguments(arguments),
+                AugmentConfig.from_arguments(arguments),
+                report,
+                arguments.resume,
+                arguments.start_from,
+            )
+        )
+    counts = np.sum([result["confusion"] for result in results], axis=0)
+    return {
+        "pooled": metrics.classification(counts),
+        "confusion": counts.tolist(),
+        "classes": [au_name(number) for number in CLIP_CLASSES],
+        "folds": results,
+    }
 
 
 def train_fold(
@@ -65,14 +116,12 @@ def train_fold(
     torch.manual_seed(config.seed)
     train = [s for s in sequences if s.subject in fold.train]
     test = [s for s in sequences if s.subject in fold.test]
-    test_windows = clip_windows(test, config.hops, np.random.default_rng(1), neutral=1)
-    check_classes(train, config)
+    test_windows = micro_windows(test, config.hops)
+    check_classes(clip_windows(train, config.hops, np.random.default_rng(0)), "training")
+    check_classes(test_windows, "test")
     network = load_au(start_from) if start_from else AuNetwork(network_config)
-    per_epoch = -(
-        -len(clip_windows(train, config.hops, np.random.default_rng(0), config.neutral))
-        // config.batch
-    )
-    optimizer, schedule = _optimizer(network, config, per_epoch)
+    count = len(clip_windows(train, config.hops, np.random.default_rng(0)))
+    optimizer, schedule = _optimizer(network, config, -(-count // config.batch))
     state = TrainingState()
     if resume:
         state = restore(out, network, optimizer, schedule)
@@ -108,9 +157,8 @@ def evaluate_clips(
         batch = render(sequences, part, config.hops, network.config.pool)
         with torch.no_grad():
             logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
-        keep = batch.classes != NO_CLASS
-        truth.append(batch.classes[keep])
-        guess.append(evidence.mean(0).argmax(1).numpy()[keep])
+        truth.append(batch.classes)
+        guess.append(_clip_logits(evidence, batch).argmax(1).numpy())
         active.append(batch.activity.reshape(-1, batch.activity.shape[2]) > 0.5)
         scores.append(torch.sigmoid(logits).flatten(0, 1).numpy())
     counts = metrics.confusion(np.concatenate(truth), np.concatenate(guess), len(CLIP_CLASSES))
@@ -121,15 +169,25 @@ def evaluate_clips(
     }
 
 
-def check_classes(sequences: Sequence[FaceSequence], config: TrainAuConfig) -> None:
-    """Every class must have a window; MxError names the first that has none."""
-    rng = np.random.default_rng(0)
-    windows = clip_windows(sequences, config.hops, rng, config.neutral)
-    seen = {au for w in windows if w.span is not None for au in w.span.au if len(w.span.au) == 1}
-    seen |= {0 for w in windows if w.span is None}
-    missing = [au_name(number) for number in CLIP_CLASSES if number not in seen]
-    if missing:
-        raise MxError(f"the training subjects show no {missing[0]} alone; record or simulate some")
+def micro_windows(sequences: Sequence[FaceSequence], hops: int) -> list[Window]:
+    """The clips to test on: micro-expressions of one Action Unit, and neutral ones."""
+    windows = clip_windows(sequences, hops, np.random.default_rng(1))
+    return [
+        window
+        for window in windows
+        if window.label != NO_CLASS
+        and (window.span is None or window.span.offset - window.span.onset <= MICRO_HOPS)
+    ]
+
+
+def check_classes(windows: Sequence[Window], whose: str) -> None:
+    """Every class must have a clip; MxError names the first that has none."""
+    seen = {window.label for window in windows}
+    for index, number in enumerate(CLIP_CLASSES):
+        if index not in seen:
+            raise MxError(
+                f"the {whose} subjects show no {au_name(number)} alone; record or simulate more"
+            )
 
 
 def sections(
@@ -168,7 +226,7 @@ def _optimizer(
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * per_epoch + 1, pct_start=0.2
+        optimizer, config.learning_rate, total_steps=config.epochs * per_epoch + 10, pct_start=0.2
     )
     return optimizer, schedule
 
@@ -184,7 +242,7 @@ def _epoch(
 ) -> float:
     """One pass; windows and augmentation depend on seed and epoch only. Returns the mean loss."""
     rng = np.random.default_rng((config.seed, epoch))
-    windows = clip_windows(sequences, config.hops, rng, config.neutral)
+    windows = clip_windows(sequences, config.hops, rng)
     order = rng.permutation(len(windows))
     network.train()
     losses = []
@@ -219,6 +277,10 @@ def _loss(network: AuNetwork, batch: Batch, config: TrainAuConfig) -> Tensor:
     classes = torch.from_numpy(batch.classes)
     if (classes != NO_CLASS).any():
         loss = loss + functional.cross_entropy(
-            evidence.mean(0), classes, ignore_index=NO_CLASS, label_smoothing=0.05
+            _clip_logits(evidence, batch), classes, ignore_index=NO_CLASS, label_smoothing=0.05
         )
     return loss
+
+
+def _clip_logits(evidence: Tensor, batch: Batch) -> Tensor:
+    return (evidence * torch.from_numpy(batch.weights)[:, :, None]).sum(0)

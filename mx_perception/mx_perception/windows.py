@@ -8,6 +8,7 @@ interpolated; counts stay counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,11 @@ from mx_perception.sequences import FaceSequence, Span
 
 NEUTRAL_CLASS = len(AU_NUMBERS)
 NO_CLASS = -1
-"""Of a window with several Action Units: it teaches scores, not the class."""
+"""Of a clip with several Action Units: it teaches scores, not the class."""
+NEUTRAL_HOPS = 24
+"""Pauses shorter than this are no neutral clips."""
+MICRO_HOPS = 51
+"""Micro-expressions last at most half a second (Yan et al. 2013)."""
 
 
 @dataclass(frozen=True)
@@ -38,40 +43,58 @@ class AugmentConfig(Config):
 
 @dataclass(frozen=True)
 class Window:
-    """`hops` hops from `first` of a sequence; `span` is the one it was cut for, if any."""
+    """`hops` hops from `first` of a sequence, and the part that is its clip.
+
+    The clip, `[begin, end)` in hops of the sequence, lies between the neighbouring expressions;
+    `span` is the expression in it, None for a neutral clip.
+    """
 
     sequence: int
     first: int
+    begin: float
+    end: float
     span: Span | None
+
+    @property
+    def label(self) -> int:
+        """The class of the clip, or NO_CLASS for several Action Units."""
+        if self.span is None:
+            return NEUTRAL_CLASS
+        return AU_NUMBERS.index(self.span.au[0]) if len(self.span.au) == 1 else NO_CLASS
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`x (T, B, 2, H/pool, W/pool) uint8`, `activity (T, B, 14) float32` 0 or 1, `classes (B,)`."""
+    """A batch of windows.
+
+    `x (T, B, 2, H/pool, W/pool) uint8`; `activity (T, B, 14) float32`, 1 from onset to offset;
+    `classes (B,)`; `weights (T, B) float32`, each hop's share in the clip, with a sum of 1.
+    """
 
     x: np.ndarray
     activity: np.ndarray
     classes: np.ndarray
+    weights: np.ndarray
 
 
 def clip_windows(
-    sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator, neutral: int = 1
+    sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator
 ) -> list[Window]:
-    """One window per span with the span inside, and `neutral` windows per sequence without any.
+    """One window per expression, and one per pause of at least NEUTRAL_HOPS.
 
-    The place of the span in its window is drawn from `rng`.
+    The place of the clip in its window is drawn from `rng`.
     """
     windows = []
     for index, sequence in enumerate(sequences):
-        for span in sequence.spans:
-            length = span.offset - span.onset
-            room = max(hops - length, 0.0)
-            first = round(span.onset - rng.uniform(0.15, 0.85) * room)
-            windows.append(Window(index, first, span))
-        for _ in range(neutral):
-            free = _free_start(sequence, hops, rng)
-            if free is not None:
-                windows.append(Window(index, free, None))
+        edge = 0.0
+        for span in [*sorted(sequence.spans, key=lambda s: s.onset), None]:
+            onset = span.onset if span is not None else float(sequence.hops)
+            if onset - edge >= NEUTRAL_HOPS:
+                begin, end = _at_most(hops - 1, edge, onset, rng)
+                first = math.floor(begin - rng.uniform(0, 1) * (hops - 1 - (end - begin)))
+                windows.append(Window(index, first, begin, end, None))
+            edge = max(edge, span.offset) if span is not None else edge
+        windows += _expressions(index, sequence, hops, rng)
     return windows
 
 
@@ -87,28 +110,61 @@ def render(
     height, width = (side // pool for side in sequences[0].size)
     x = np.zeros((hops, len(windows), 2, height, width), np.uint8)
     activity = np.zeros((hops, len(windows), len(AU_NUMBERS)), np.float32)
-    classes = np.empty(len(windows), np.int64)
+    weights = np.zeros((hops, len(windows)), np.float32)
+    middles = np.arange(hops) + 0.5
     for row, window in enumerate(windows):
         sequence = sequences[window.sequence]
-        spans = [(s.au, s.onset - window.first, s.offset - window.first) for s in sequence.spans]
         if augment is None or rng is None:
-            events = _events(sequence, window.first, hops)
+            events, clock = _events(sequence, window.first, hops), _Clock(window.first, 0.0, 1.0)
         else:
-            events, spans = _augmented(sequence, window, spans, hops, rng, augment)
+            events, clock = _augmented(sequence, window, hops, rng, augment)
         x[:, row] = _histogram(events, hops, sequence.size, pool)
-        activity[:, row] = _activity(spans, hops)
-        classes[row] = _class(spans, hops)
-    return Batch(x, activity, classes)
+        for span in sequence.spans:
+            onset, offset = clock.interval(span.onset, span.offset)
+            for number in span.au:
+                inside = (middles >= onset) & (middles < offset)
+                activity[inside, row, AU_NUMBERS.index(number)] = 1.0
+        begin, end = clock.interval(window.begin, window.end)
+        weights[(middles >= begin) & (middles < end), row] = 1.0
+    weights /= np.maximum(weights.sum(0), 1.0)
+    return Batch(x, activity, np.array([window.label for window in windows], np.int64), weights)
 
 
-_Spans = list[tuple[tuple[int, ...], float, float]]
+@dataclass(frozen=True)
+class _Clock:
+    """Where times of a sequence lie in a window that was stretched about its middle."""
+
+    first: float
+    middle: float
+    speed: float
+
+    def interval(self, begin: float, end: float) -> tuple[float, float]:
+        ends = [(t - self.first - self.middle) * self.speed + self.middle for t in (begin, end)]
+        return min(ends), max(ends)
 
 
-def _free_start(sequence: FaceSequence, hops: int, rng: np.random.Generator) -> int | None:
-    starts: np.ndarray = np.arange(0, max(sequence.hops - hops, 0) + 1)
-    for span in sequence.spans:
-        starts = starts[(starts + hops <= span.onset) | (starts >= span.offset)]
-    return int(rng.choice(starts)) if starts.size else None
+def _expressions(
+    index: int, sequence: FaceSequence, hops: int, rng: np.random.Generator
+) -> list[Window]:
+    spans = sorted(sequence.spans, key=lambda s: s.onset)
+    windows = []
+    for i, span in enumerate(spans):
+        before = max([0.0, *(s.offset for s in spans[:i])])
+        after = min([float(sequence.hops), *(s.onset for s in spans[i + 1 :])])
+        if span.onset < before or span.offset > after:
+            continue  # cut by the border of the recording, or overlapped by another expression
+        length = min(span.offset - span.onset, 0.7 * hops)
+        first = math.floor(span.onset - rng.uniform(0.15, 0.85) * (hops - length))
+        begin, end = max(before, first), min(after, first + hops)
+        windows.append(Window(index, first, begin, end, span))
+    return windows
+
+
+def _at_most(hops: int, begin: float, end: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A part of `[begin, end)` no longer than `hops`."""
+    spare = max(end - begin - hops, 0.0)
+    begin += rng.uniform(0, 1) * spare
+    return begin, min(end, begin + hops)
 
 
 def _events(sequence: FaceSequence, first: int, hops: int) -> np.ndarray:
@@ -125,37 +181,26 @@ def _events(sequence: FaceSequence, first: int, hops: int) -> np.ndarray:
 def _augmented(
     sequence: FaceSequence,
     window: Window,
-    spans: _Spans,
     hops: int,
     rng: np.random.Generator,
     augment: AugmentConfig,
-) -> tuple[np.ndarray, _Spans]:
+) -> tuple[np.ndarray, _Clock]:
     rate = float(np.exp(rng.uniform(-1, 1) * np.log1p(augment.rate)))
     # A faster playback needs more of the recording to fill the window.
     margin = int(np.ceil(hops * max(rate - 1.0, 0.0) / 2)) + 1
     events = _events(sequence, window.first - margin, hops + 2 * margin)
     events = events[rng.random(len(events)) >= rng.uniform(0, augment.drop)]
     events[:, :3] += rng.random((len(events), 3))
-    middle = hops / 2
     backwards = rng.random() < augment.reverse
-    speed = -1.0 / rate if backwards else 1.0 / rate
-    events[:, 0] = (events[:, 0] - margin - middle) * speed + middle
-    turned = []
-    for au, onset, offset in spans:
-        ends = [(time - middle) * speed + middle for time in (onset, offset)]
-        turned.append((au, min(ends), max(ends)))
+    clock = _Clock(window.first, hops / 2, -1.0 / rate if backwards else 1.0 / rate)
+    events[:, 0] = (events[:, 0] - margin - clock.middle) * clock.speed + clock.middle
     if backwards:
         events[:, 3] = 1 - events[:, 3]
     _move(events, sequence.size, rng, augment)
-    noise = rng.poisson(
-        rng.uniform(0, augment.noise) ** 2
-        / max(augment.noise, 1e-9)
-        * hops
-        * sequence.size[0]
-        * sequence.size[1]
-    )
-    extra = rng.random((noise, 4)) * (hops, *sequence.size, 2)
-    return np.concatenate([events, extra]), turned
+    # Most windows get little noise, a few get much.
+    noise = rng.uniform(0, 1) ** 2 * augment.noise * hops * sequence.size[0] * sequence.size[1]
+    extra = rng.random((rng.poisson(noise), 4)) * (hops, *sequence.size, 2)
+    return np.concatenate([events, extra]), clock
 
 
 def _move(
@@ -180,29 +225,3 @@ def _histogram(events: np.ndarray, hops: int, size: tuple[int, int], pool: int) 
     place = ((hop * 2 + p) * height + y // pool) * width + x // pool
     counts = np.bincount(place[inside], minlength=hops * 2 * height * width)
     return np.minimum(counts, 255).astype(np.uint8).reshape(hops, 2, height, width)
-
-
-def _activity(spans: _Spans, hops: int) -> np.ndarray:
-    """1 while the middle of a hop lies between onset and offset, `(hops, 14)`."""
-    activity = np.zeros((hops, len(AU_NUMBERS)), np.float32)
-    middles = np.arange(hops) + 0.5
-    for au, onset, offset in spans:
-        inside = (middles >= onset) & (middles < offset)
-        for number in au:
-            activity[inside, AU_NUMBERS.index(number)] = 1.0
-    return activity
-
-
-def _class(spans: _Spans, hops: int) -> int:
-    """The Action Unit of which the window shows the larger part; NO_CLASS for several."""
-    seen: set[int] = set()
-    part = False
-    for au, onset, offset in spans:
-        share = (min(offset, hops) - max(onset, 0.0)) / max(offset - onset, 1e-9)
-        if share >= 0.5:
-            seen.update(au)
-        elif share > 0:
-            part = True
-    if not seen:
-        return NO_CLASS if part else NEUTRAL_CLASS
-    return AU_NUMBERS.index(seen.pop()) if len(seen) == 1 else NO_CLASS

@@ -38,8 +38,8 @@ def toy_sequence(subject: str, seed: int, noise_per_hop: int = 100) -> FaceSeque
         x = 24 + index % 4 * 27 + rng.integers(-8, 8, hop.size)
         parts.append(_cells(hop, y, x, hop < apex))
         spans.append(Span((au,), (0.5,), float(onset), float(apex), float(onset + length)))
-    cells = np.concatenate(parts)
-    cells = cells[np.argsort(cells["hop"], kind="stable")]
+    cells, counts = np.unique(np.concatenate(parts), return_counts=True)
+    cells["count"] = counts
     no_frames = np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64)
     return FaceSequence(
         subject, subject, "toy", HOPS, 10_000, (128, 128), cells, tuple(spans), *no_frames

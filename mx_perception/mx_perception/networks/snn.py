@@ -154,7 +154,8 @@ class AuNetwork(nn.Module):
             _snap(copy.score_head, 1.0)
             _snap(copy.evidence_head, 1.0)
             copy.score_decay.clamp_(0.0, 1.0)
-            for neuron in copy.neurons:
+            neurons: Any = copy.neurons
+            for neuron in neurons:
                 neuron.beta.clamp_(0.0, 1.0)
                 neuron.spike_grad = neuron._surrogate_bypass
         copy.norms = None
@@ -171,7 +172,7 @@ class AuNetwork(nn.Module):
         current = self.convolutions[layer](spikes) if layer < 3 else self.dense(spikes.flatten(1))
         if self.norms is None:
             return current
-        norm: nn.Module = self.norms[layer]
+        norm: Any = self.norms[layer]
         return norm(current)
 
     def _fire(self, layer: int, current: Tensor, bins: int) -> Tensor:

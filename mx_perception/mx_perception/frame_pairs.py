@@ -1,0 +1,158 @@
+"""Pairs of RGB frames with the events between them: what the reconstruction learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mx_capture.errors import MxError
+from mx_capture.files import open_source
+from mx_capture.pipeline import FacesFound, FrameTensor, Pipeline, PipelineConfig
+from mx_capture.recording.session_info import read_session, session_folders
+from mx_capture.roi import Roi
+from mx_capture.stream import Frame, Source
+from mx_capture.tensorizer import TensorizerConfig, crop_face
+
+from mx_perception.dataset import Track
+from mx_perception.networks.cvae import CvaeConfig
+
+AGES = (1, 1, 2, 3, 4, 6, 10)
+"""Ages of key frames in frames: 33 to 333 ms at 30 frames a second, fresh ones more often."""
+STRIDE = 3
+"""Every third frame is a target: neighbours teach nearly the same."""
+
+
+@dataclass(frozen=True)
+class FramePairs:
+    """`keys`, `targets (N, C, H, W) uint8`, `events (N, T, P, H, W) uint8`, `subjects (N,)`."""
+
+    keys: np.ndarray
+    targets: np.ndarray
+    events: np.ndarray
+    subjects: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Key, target and events of a pair."""
+        return self.keys[row], self.targets[row], self.events[row]
+
+    def of(self, subjects: Collection[str]) -> FramePairs:
+        """The pairs of some subjects."""
+        rows = [index for index, name in enumerate(self.subjects) if name in subjects]
+        names = tuple(self.subjects[row] for row in rows)
+        return FramePairs(self.keys[rows], self.targets[rows], self.events[rows], names)
+
+
+def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> FramePairs:
+    """All pairs of a data set, cached per session; MxError when it gives none."""
+    parts, subjects = [], []
+    key = f"{config.height}x{config.width}x{config.colours}x{config.bins}"
+    for folder in track(session_folders(dataset), description="reading sessions"):
+        path = cache / f"{folder.name}_{key}.npz"
+        subject = read_session(folder).subject
+        if not path.is_file():
+            seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
+            found = list(pairs_of(open_source(folder), config, np.random.default_rng(seed)))
+            _save(path, found, config)
+        with np.load(path, allow_pickle=False) as archive:
+            parts.append([archive[name] for name in ("keys", "targets", "events")])
+        subjects += [subject] * len(parts[-1][0])
+    if not subjects:
+        raise MxError(f"{dataset} gives no pair of frames with events between; it needs RGB")
+    arrays = [np.concatenate([part[index] for part in parts]) for index in range(3)]
+    return FramePairs(arrays[0], arrays[1], arrays[2], tuple(subjects))
+
+
+def pairs_of(
+    source: Source, config: CvaeConfig, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(key, target, events) of each third RGB frame and face; the key's age is drawn from AGES.
+
+    All three share the box that the face had in the key frame: only the face moves.
+    """
+    if source.event_size is None or source.frame_size is None:
+        missing = "events" if source.event_size is None else "RGB frames"
+        raise MxError(f"{source.name} has no {missing}; reconstruction needs both")
+    pipeline = Pipeline(PipelineConfig(tensorizer=TensorizerConfig(frame_bins=config.bins)))
+    frames: dict[int, tuple[np.ndarray, dict[str, Roi]]] = {}
+    count = 0
+    for item in source:
+        for result in pipeline.add(item):
+            if isinstance(item, Frame) and isinstance(result, FacesFound) and not result.in_events:
+                rois = {face.id: face.roi for face in result.faces}
+                frames[item.stamp_ns] = (item.image, rois)
+            elif isinstance(result, FrameTensor):
+                count += 1
+                if count % STRIDE == 0:
+                    end_ns, face = result.stamped.end_ns, result.stamped.tensor.face_id
+                    pair = _pair(pipeline, frames, end_ns, face, int(rng.choice(AGES)), config)
+                    if pair is not None:
+                        yield pair
+        for stamp in sorted(frames)[: -max(AGES) - 3]:
+            del frames[stamp]
+
+
+def _pair(
+    pipeline: Pipeline,
+    frames: dict[int, tuple[np.ndarray, dict[str, Roi]]],
+    end_ns: int,
+    face: str,
+    age: int,
+    config: CvaeConfig,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """None where the key frame is gone or did not show the face."""
+    stamps = [stamp for stamp in sorted(frames) if stamp <= end_ns]
+    tensorizer = pipeline.tensorizer
+    if len(stamps) <= age or stamps[-1] != end_ns or tensorizer.stream is None:
+        return None
+    start_ns = stamps[-1 - age]
+    roi = frames[start_ns][1].get(face)
+    if roi is None:
+        return None
+    tensor = tensorizer.stream.cut(
+        tensorizer.registration.to_event(roi),
+        tensorizer.clock.sensor_us(start_ns),
+        tensorizer.clock.sensor_us(end_ns),
+        config.bins,
+        face,
+    )
+    if tensor is None:
+        return None
+    key, target = (_crop(frames[stamp][0], roi, config) for stamp in (start_ns, end_ns))
+    events = tensor.data
+    pool = events.shape[-1] // config.width
+    if pool > 1:
+        shape = (*events.shape[:2], config.height, pool, config.width, pool)
+        events = np.minimum(events.reshape(shape).sum((3, 5)), 255).astype(np.uint8)
+    return key, target, events
+
+
+def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
+    crop = crop_face(image, roi, (config.width, config.height))
+    if config.colours == 1:
+        return (crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))[np.newaxis]
+    colour = crop if crop.ndim == 3 else cv2.cvtColor(crop, cv2.COLOR_GRAY2RGB)
+    return np.ascontiguousarray(colour.transpose(2, 0, 1))
+
+
+def _save(
+    path: Path, found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], config: CvaeConfig
+) -> None:
+    image = (config.colours, config.height, config.width)
+    bins = (config.bins, config.polarities, config.height, config.width)
+    arrays = {
+        name: np.array([pair[index] for pair in found], np.uint8).reshape(-1, *shape)
+        for index, (name, shape) in enumerate(
+            (("keys", image), ("targets", image), ("events", bins))
+        )
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    part.replace(path)

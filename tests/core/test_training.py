@@ -1,0 +1,108 @@
+"""Training: it learns, resumes where it stopped, and refuses what cannot work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mx_capture.errors import MxError
+from mx_perception.action_units import AU_NUMBERS
+from mx_perception.au_stream import AuStream
+from mx_perception.checkpoint import load_checkpoint
+from mx_perception.folds import Fold
+from mx_perception.networks.snn import AuNetworkConfig
+from mx_perception.sequences import FaceSequence
+from mx_perception.train_au import TrainAuConfig, train_fold
+from mx_perception.windows import AugmentConfig
+from safetensors.torch import load_file
+from toy_faces import toy_sequence
+
+from mx_perception import train_au
+
+TINY = AuNetworkConfig(pool=4, channels_1=8, channels_2=16, channels_3=24, hidden=48)
+QUICK = TrainAuConfig(epochs=2, hops=40, batch=16, learning_rate=5e-3)
+MILD = AugmentConfig(shift_px=2, noise=0.005, drop=0.2, rotation=0.03, scale=0.03)
+FOLD = Fold(("s0", "s1", "s2"), ("s3",))
+
+
+@pytest.fixture(scope="module")
+def sequences() -> list[FaceSequence]:
+    return [toy_sequence(f"s{i}", i, noise_per_hop=30) for i in range(4)]
+
+
+def silent(line: str, figures: dict[str, float]) -> None:
+    """A report that nobody reads."""
+
+
+def test_it_learns_toy_patches_and_writes_a_checkpoint(
+    tmp_path: Path, sequences: list[FaceSequence]
+) -> None:
+    out = tmp_path / "au"
+    losses: list[float] = []
+    config = replace(QUICK, epochs=12)
+    result = train_fold(
+        sequences, FOLD, out, config, TINY, MILD, lambda line, f: losses.append(f["loss"])
+    )
+    assert losses[-1] < 0.75 * losses[0]
+    assert result["classification"]["accuracy"] > 3 / 15
+    checkpoint = load_checkpoint(out, "au")
+    assert checkpoint.training["test_subjects"] == ["s3"]
+    assert checkpoint.metrics["classification"] == result["classification"]
+    scores = AuStream(out).step({"f": np.zeros((1, 2, 128, 128), np.uint8)})["f"]
+    assert scores.shape == (len(AU_NUMBERS),)
+
+
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    tmp_path: Path, sequences: list[FaceSequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_au, "save_au", lambda *_: None)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train_fold(sequences, FOLD, whole, QUICK, TINY, MILD, silent)
+    lines: list[str] = []
+
+    def stop_after_one(line: str, figures: dict[str, float]) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(sequences, FOLD, broken, QUICK, TINY, MILD, stop_after_one)
+    assert not (broken / "model.json").exists()
+    train_fold(sequences, FOLD, broken, QUICK, TINY, MILD, silent, resume=True)
+    one, two = (load_file(folder / "resume.safetensors") for folder in (whole, broken))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not list(broken.glob("*.part"))
+
+
+def test_fine_tuning_starts_from_the_weights_and_says_so(
+    tmp_path: Path, sequences: list[FaceSequence]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train_fold(sequences, FOLD, first, QUICK, TINY, MILD, silent)
+    still = replace(QUICK, epochs=1, learning_rate=1e-6, weight_decay=0.0)
+    train_fold(sequences, FOLD, second, still, TINY, MILD, silent, start_from=first)
+    one, two = (load_file(folder / "model.safetensors") for folder in (first, second))
+    torch.testing.assert_close(one["dense.weight"], two["dense.weight"], atol=1e-3, rtol=0)
+    metadata = json.loads((second / "model.json").read_text())
+    assert metadata["training"]["settings"]["learning_rate"] == 1e-6
+    assert metadata["training"]["augmentation"]["noise"] == 0.005
+    assert metadata["action_units"] == list(AU_NUMBERS)
+
+
+def test_a_missing_class_and_a_broken_loss_are_named(
+    tmp_path: Path, sequences: list[FaceSequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fewer = [
+        replace(sequence, spans=tuple(span for span in sequence.spans if span.au != (9,)))
+        for sequence in sequences
+    ]
+    with pytest.raises(MxError, match="AU09"):
+        train_fold(fewer, FOLD, tmp_path / "a", QUICK, TINY, MILD, silent)
+    monkeypatch.setattr(train_au, "_loss", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(MxError, match="loss became nan"):
+        train_fold(sequences, FOLD, tmp_path / "b", QUICK, TINY, MILD, silent)
+    assert not list(tmp_path.glob("*/model.json"))
