@@ -266,6 +266,7 @@ class TensorStream:
 
     def _begin(self, start: int, discontinuity: bool) -> None:
         """Open the hop at `start` for the faces that were known in time."""
+        self._tallies += self._window.tallies
         faces = self._faces
         while self._face_sets and self._face_sets[0][0] <= start - self.config.roi_delay_us:
             faces = self._face_sets.popleft()[1]
@@ -279,7 +280,6 @@ class TensorStream:
 
     def _close(self, closed: list[EventTensor]) -> None:
         """Add the open hop's tensors to `closed`, and its counts to the totals."""
-        self._tallies += self._window.tallies
         if not self._faces:
             self._no_face += int(self._window.tallies[ON_TIME])
             return

@@ -104,10 +104,16 @@ class Decoder(ABC):
             self._counts["triggers_unread"] += dropped
 
     def _whole_words(self, payload: Payload, dtype: np.dtype) -> np.ndarray:
-        """The payload as an aligned array of `dtype`; a trailing part of a word is counted."""
+        """The payload as an aligned array of `dtype`; a trailing part of a word is counted.
+
+        Never writable, so that compiled code exists for one kind of array only.
+        """
         excess = len(payload) % dtype.itemsize
         if excess:
             self._counts["trailing_bytes"] += excess
             payload = memoryview(payload)[: len(payload) - excess]
         words = np.frombuffer(payload, dtype)
-        return words if words.flags.aligned else words.copy()
+        if not words.flags.aligned:
+            words = words.copy()
+        words.setflags(write=False)
+        return words
