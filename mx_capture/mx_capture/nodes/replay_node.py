@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from mx_capture.conversions import ns_to_time
 from mx_capture.errors import MxError
+from mx_capture.player import PlayerConfig, PlayerCounters
 from mx_capture.recording.qos import Qos
-from mx_capture.recording.replayer import RawMessage, RawSession
+from mx_capture.recording.replayer import RawMessage, RawSession, Replayer
 
 _SETTLED_S = 1.0
 _POLL_S = 0.05
@@ -39,13 +42,11 @@ class ReplayNode(Node):
             for topic in topics
         }
 
-    def wait_for_subscribers(
-        self, limit_s: float | None, show: Callable[[dict[str, int]], None]
-    ) -> dict[str, int]:
+    def wait_for_subscribers(self, limit_s: float | None) -> dict[str, int]:
         """Wait until somebody listens and nobody new has come for a second.
 
-        `limit_s`: give up waiting after this time; None: wait for ever. `show` gets the number of
-        subscribers by topic whenever it changes; the last ones are returned.
+        `limit_s`: give up waiting after this time; None: wait for ever. Returns the number of
+        subscribers by topic.
         """
         begin = changed_at = time.monotonic()
         before: dict[str, int] = {}
@@ -54,7 +55,6 @@ class ReplayNode(Node):
             counts = self.subscribers()
             if counts != before:
                 before, changed_at = counts, now
-                show(counts)
             if any(counts.values()) and now - changed_at >= _SETTLED_S:
                 return counts
             if limit_s is not None and now - begin >= limit_s:
@@ -82,6 +82,32 @@ class ReplayNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_WITHIN_S))
         # Best-effort messages are not acknowledged, and are lost with their publisher.
         time.sleep(_ON_THE_WAY_S)
+
+
+def replay(
+    session: RawSession,
+    config: PlayerConfig,
+    topics: set[str],
+    wait_s: float | None,
+    started: Callable[[dict[str, int]], None],
+) -> PlayerCounters:
+    """Wait for subscribers, at most `wait_s`, then play to the end; Ctrl-C raises as usual.
+
+    `started` gets the number of subscribers by topic. Raises MxError as `ReplayNode` does.
+    """
+    # ROS's own handler would end the waits in the middle without saying so.
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = None
+    try:
+        node = ReplayNode(session, topics)
+        started(node.wait_for_subscribers(wait_s))
+        counters = Replayer(session, config, topics=topics).run(node.publish, node.tick)
+        node.flush()
+        return counters
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
 
 
 def _profile(offered: tuple[Qos, ...]) -> QoSProfile:

@@ -7,8 +7,8 @@ import argparse
 from rich.console import Console
 
 from mx_capture.errors import MxError
-from mx_capture.player import PlayerConfig, PlayerCounters
-from mx_capture.recording.replayer import RawSession, Replayer
+from mx_capture.player import PlayerConfig
+from mx_capture.recording.replayer import RawSession
 
 
 def main(argv: list[str]) -> int:
@@ -35,35 +35,18 @@ def main(argv: list[str]) -> int:
             known = ", ".join(sorted(session.topics))
             raise MxError(f"{options.session} has no topic {topic!r}; it has {known}")
     topics = set(options.topics or session.topics)
-    counters = _play(session, config, topics, options.wait)
-    Console().print(f"played {counters.items} messages, {counters.late} of them late")
-    return 0
-
-
-def _play(
-    session: RawSession, config: PlayerConfig, topics: set[str], wait_s: float | None
-) -> PlayerCounters:
     # ROS is imported here, so that --help and errors in the arguments do not wait for it.
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-
-    from mx_capture.nodes.replay_node import ReplayNode
+    from mx_capture.nodes.replay_node import replay
 
     console = Console()
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = None
-    try:
-        node = ReplayNode(session, topics)
-        with console.status("waiting for subscribers (Ctrl-C ends)"):
-            listening = node.wait_for_subscribers(wait_s, lambda _: None)
-        heard = ", ".join(sorted(topic for topic, count in listening.items() if count))
-        seconds = (session.end_ns - session.start_ns) / 1e9 / config.rate
-        console.print(f"playing {seconds:.1f} s; subscribed: {heard or 'nothing'}")
-        with console.status("playing (Ctrl-C ends)"):
-            counters = Replayer(session, config, topics=topics).run(node.publish, node.tick)
-        node.flush()
-        return counters
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+    with console.status("waiting for subscribers (Ctrl-C ends)") as status:
+
+        def show(listening: dict[str, int]) -> None:
+            heard = ", ".join(sorted(topic for topic, count in listening.items() if count))
+            seconds = (session.end_ns - session.start_ns) / 1e9 / config.rate
+            console.print(f"playing {seconds:.1f} s; subscribed: {heard or 'nothing'}")
+            status.update("playing (Ctrl-C ends)")
+
+        counters = replay(session, config, topics, options.wait, show)
+    console.print(f"played {counters.items} messages, {counters.late} of them late")
+    return 0
