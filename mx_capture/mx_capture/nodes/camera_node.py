@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from mx_capture.conversions import (
     label_to_message,
     packet_to_message,
 )
+from mx_capture.devices.live import LiveSource
 from mx_capture.errors import MxError
 from mx_capture.health import ERROR
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, ManagedNode
@@ -49,7 +51,9 @@ class CameraNode(ManagedNode):
     """Publishes what its source yields; `open` says which source and which parts of it."""
 
     losses: ClassVar = {
-        "late_items": "this machine cannot publish in recorded time; lower rate or free a core"
+        "late_items": "this machine cannot publish in recorded time; lower rate or free a core",
+        "unplugged": "the camera was away; check its cable and its power",
+        "usb_overflows": "events were lost before they were read; lower max_event_rate or the load",
     }
     wanted: tuple[type, ...] = (Packet, Frame, Label)
     joins_clock = False
@@ -74,20 +78,29 @@ class CameraNode(ManagedNode):
 
     def start(self) -> None:
         self._play_clock = NodeClock(self)
-        config = self.config(PlayerConfig)
-        if self.joins_clock:
-            config = replace(config, loop=True)
-        self._player = Player(self.source, config, clock=self._play_clock, join=self.joins_clock)
+        if isinstance(self.source, LiveSource):
+            self._items: Iterator[Packet | Frame | Label] = iter(self.source)
+        else:
+            self._player = self._make_player()
+            self._items = (item for item, _ in self._player)
         self._thread = threading.Thread(target=self._play, name="player")
         self._thread.start()
 
+    def _make_player(self) -> Player:
+        config = self.config(PlayerConfig)
+        if self.joins_clock:
+            config = replace(config, loop=True)
+        return Player(self.source, config, clock=self._play_clock, join=self.joins_clock)
+
     def stop(self) -> None:
         self._play_clock.stopped.set()
+        if isinstance(self.source, LiveSource):
+            self.source.stop()
         self._thread.join()
 
     def _play(self) -> None:
         try:
-            for item, _ in self._player:
+            for item in self._items:
                 self.publish(item)
             self.get_logger().info(f"end of {self.source.name}")
             self.health.facts["ended"] = "true"
@@ -105,6 +118,8 @@ class CameraNode(ManagedNode):
         for publisher in self._outputs.values():
             self.destroy_publisher(publisher)
         self._outputs.clear()
+        if isinstance(self.source, LiveSource):
+            self.source.close()
 
     def publish(self, item: Packet | Frame | Label) -> None:
         """Called when an item is due; its stamps are ROS time by then."""
@@ -122,8 +137,20 @@ class CameraNode(ManagedNode):
     def observe(self) -> None:
         if hasattr(self, "_player"):
             self.health.set_counts({"late_items": self._player.counters.late})
+        source = getattr(self, "source", None)
+        if isinstance(source, LiveSource):
+            self._observe_device(source)
         for topic, publisher in getattr(self, "_outputs", {}).items():
             self.health.facts[f"{topic}_subscribers"] = str(publisher.get_subscription_count())
+
+    def _observe_device(self, source: LiveSource) -> None:
+        self.health.set_counts(source.counters)
+        self.health.facts.update(source.facts())
+        if source.problem is None:
+            self.health.solved("device")
+        else:
+            self.warn(source.problem)
+            self.health.problem("device", source.problem, level=ERROR)
 
     def _add(self, topic: str, message_type: Any, qos: Any) -> None:
         self._outputs[topic] = self.create_publisher(message_type, topic, qos)

@@ -1,10 +1,15 @@
-"""An event camera: simulated, or played from a file (with its frames, if the file has them)."""
+"""An event camera: plugged in, simulated, or played from a file (with its frames, if any)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mx_capture.config import Config, setting
+from mx_capture.devices.emulated import WARNING, EmulationConfig, open_emulated
+from mx_capture.devices.live import LiveSource
+from mx_capture.devices.neuromorphic import open_neuromorphic
+from mx_capture.devices.neuromorphic_settings import NeuromorphicConfig
+from mx_capture.devices.uvc import UvcConfig
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.node_setup import run
@@ -19,16 +24,28 @@ from mx_capture.stream import Frame, Label, Packet, Source
 class EventCameraConfig(Config):
     """Where the events come from."""
 
-    backend: str = setting("simulator", "Kind of camera", choices=("simulator", "file"))
+    backend: str = setting(
+        "simulator",
+        "Kind of camera; uvc_emulated makes events from a webcam's images",
+        choices=("simulator", "file", "neuromorphic", "uvc_emulated"),
+    )
     path: str = setting("", "Recording to play (backend file)")
-    publish_frames: bool = setting(True, "Publish the frames and labels that a file has, too")
+    publish_frames: bool = setting(True, "Publish the frames and labels of a file or webcam, too")
 
 
 class EventCameraNode(CameraNode):
     """Publishes `event_camera/events`."""
 
     def __init__(self) -> None:
-        super().__init__("event_camera_node", EventCameraConfig, PlayerConfig, SimulationConfig)
+        super().__init__(
+            "event_camera_node",
+            EventCameraConfig,
+            PlayerConfig,
+            SimulationConfig,
+            NeuromorphicConfig,
+            UvcConfig,
+            EmulationConfig,
+        )
 
     def open(self) -> Source:
         config = self.config(EventCameraConfig)
@@ -38,9 +55,23 @@ class EventCameraNode(CameraNode):
         self.joins_clock = simulated
         if simulated:
             return simulated_session(self.config(SimulationConfig))
+        if config.backend == "neuromorphic":
+            self.wanted = (Packet, Frame)
+            camera = self.config(NeuromorphicConfig)
+            return LiveSource(lambda: open_neuromorphic(camera))
+        if config.backend == "uvc_emulated":
+            self.wanted = (Packet, Frame) if config.publish_frames else (Packet,)
+            return self._open_emulated()
         source = open_source(config.path)
         if source.event_size is None:
             raise MxError(f"{config.path} holds no events; set path to an event recording")
+        return source
+
+    def _open_emulated(self) -> Source:
+        webcam, emulation = self.config(UvcConfig), self.config(EmulationConfig)
+        source = LiveSource(lambda: open_emulated(webcam, emulation))
+        self.get_logger().warning(WARNING)
+        self.health.problem("emulated", WARNING)
         return source
 
 

@@ -1,10 +1,12 @@
-"""An RGB camera: simulated, or played from a file."""
+"""An RGB camera: plugged in, simulated, or played from a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mx_capture.config import Config, setting
+from mx_capture.devices.live import LiveSource
+from mx_capture.devices.uvc import UvcConfig, open_uvc
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.node_setup import run
@@ -19,7 +21,7 @@ from mx_capture.stream import Frame, Source
 class RgbCameraConfig(Config):
     """Where the frames come from."""
 
-    backend: str = setting("simulator", "Kind of camera", choices=("simulator", "file"))
+    backend: str = setting("simulator", "Kind of camera", choices=("simulator", "file", "uvc"))
     path: str = setting("", "Video or recording to play (backend file)")
 
 
@@ -29,13 +31,18 @@ class RgbCameraNode(CameraNode):
     wanted = (Frame,)
 
     def __init__(self) -> None:
-        super().__init__("rgb_camera_node", RgbCameraConfig, PlayerConfig, SimulationConfig)
+        super().__init__(
+            "rgb_camera_node", RgbCameraConfig, PlayerConfig, SimulationConfig, UvcConfig
+        )
 
     def open(self) -> Source:
         config = self.config(RgbCameraConfig)
         self.joins_clock = config.backend == "simulator"
         if self.joins_clock:
             return simulated_session(self.config(SimulationConfig))
+        if config.backend == "uvc":
+            camera = self.config(UvcConfig)
+            return LiveSource(lambda: open_uvc(camera))
         source = open_source(config.path)
         if source.frame_size is None:
             raise MxError(f"{config.path} holds no frames; set path to a video")

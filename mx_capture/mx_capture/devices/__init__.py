@@ -1,0 +1,1 @@
+"""Cameras that are plugged in: each is a live `Source` that survives an unplug."""
