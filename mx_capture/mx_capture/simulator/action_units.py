@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mx_capture.simulator.curves import smoothstep
 from mx_capture.simulator.mesh import HeadMesh
 
 INTENSITY_OF_GRADE = {"A": 0.08, "B": 0.2, "C": 0.45, "D": 0.75, "E": 1.0}
@@ -326,9 +327,9 @@ def displacement_fields(mesh: HeadMesh, unit: int) -> tuple[np.ndarray, np.ndarr
                 weight = weight * (above if pull.lip > 0 else 1 - above)
             total += weight[:, None] * np.array(pull.move)
         # Muscles insert in front of the ear; the cranium does not move.
-        total *= _smoothstep(-1.5, 1.0, points[:, 2])[:, None]
+        total *= smoothstep(-1.5, 1.0, points[:, 2])[:, None]
         # Towards the midline each half gives way to the other, so that both add up smoothly.
-        own_half = _smoothstep(-0.9, 0.9, mirrored[:, 0])
+        own_half = smoothstep(-0.9, 0.9, mirrored[:, 0])
         sides.append(total * own_half[:, None] * np.array([sign, 1.0, 1.0]))
     peak = np.linalg.norm(sides[0] + sides[1], axis=1).max()
     if peak > 0:
@@ -347,13 +348,8 @@ def share_of_upper_lip(points: np.ndarray) -> np.ndarray:
 def jaw_weights(points: np.ndarray) -> np.ndarray:
     """(V,) share of the jaw's rotation that the skin follows: 1 at the chin, 0 above the mouth."""
     below = 1 - share_of_upper_lip(points)
-    inner = below * _smoothstep(-3.0, -5.0, points[:, 1] - 0.15 * np.abs(points[:, 0]))
+    inner = below * smoothstep(-3.0, -5.0, points[:, 1] - 0.15 * np.abs(points[:, 0]))
     inner = np.where((np.abs(points[:, 0]) < 2.3) & (points[:, 1] > -5.0), below, inner)
-    towards_neck = _smoothstep(-2.5, 1.5, points[:, 2])
-    beside = _smoothstep(8.0, 5.0, np.abs(points[:, 0]))
+    towards_neck = smoothstep(-2.5, 1.5, points[:, 2])
+    beside = smoothstep(8.0, 5.0, np.abs(points[:, 0]))
     return np.clip(inner, 0, 1) * towards_neck * (0.25 + 0.75 * beside)
-
-
-def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

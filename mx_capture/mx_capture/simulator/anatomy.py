@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from mx_capture.simulator import renderer
+from mx_capture.simulator import shading
+from mx_capture.simulator.curves import smoothstep
 from mx_capture.simulator.identity import Identity, ShapeField
 
 HEAD, JAW, RIGHT_EYE, LEFT_EYE, BODY = range(5)
@@ -82,8 +84,40 @@ def eyeball(centre: np.ndarray, joint: int) -> Part:
     uv = unit.reshape(-1, 3)[:, :2]
     triangles = grid_triangles(11, 24, wrap=True)
     return make_part(
-        joint, renderer.EYE, vertices, outward(vertices, triangles, centre), (1, 1, 1), 1.6, uv
+        joint, shading.EYE, vertices, outward(vertices, triangles, centre), (1, 1, 1), 1.6, uv
     )
+
+
+def eye_texture(identity: Identity, skin_size: int) -> np.ndarray:
+    """(3, E, E) float32: sclera, iris and pupil over the front of the eyeball, x and y -1..1.
+
+    As fine as a skin texture of `skin_size` texels.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0xE1]))
+    size = 128
+    axis = (np.arange(size) + 0.5) / size * 2 - 1
+    x, y = np.meshgrid(axis, -axis)
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    iris_edge = rng.uniform(0.43, 0.48)
+    pupil_edge = rng.uniform(0.14, 0.22)
+    white = np.array([0.56, 0.53, 0.5]) * (1 - 0.25 * np.clip(radius - 0.4, 0, 1)[..., None])
+    veins = np.clip(np.sin(angle * 13 + 5 * radius + rng.uniform(0, 6)) - 0.6, 0, 1)
+    white = white * (1 - 0.25 * (veins * np.clip(radius - 0.5, 0, 1))[..., None] * [0, 1, 1])
+    fibres = np.zeros_like(radius)
+    for frequency in (17, 29, 43, 61):
+        fibres += np.sin(frequency * angle + rng.uniform(0, 6.3) + 3 * radius) / 4
+    base = np.array(identity.eye_colour)
+    inner = base * np.array([1.5, 1.2, 0.9])
+    share = smoothstep(pupil_edge, iris_edge, radius)[..., None]
+    iris = (inner * (1 - share) + base * share) * (1 + 0.35 * fibres)[..., None]
+    iris = iris * (1 - 0.75 * smoothstep(0.8 * iris_edge, iris_edge, radius))[..., None]
+    out = white * smoothstep(iris_edge - 0.02, iris_edge + 0.03, radius)[..., None]
+    out += iris * (1 - smoothstep(iris_edge - 0.02, iris_edge + 0.03, radius))[..., None]
+    out = out * (0.03 + 0.97 * smoothstep(pupil_edge - 0.03, pupil_edge + 0.03, radius))[..., None]
+    texels = skin_size / (2 * shading.TEXTURE_EXTENT) / 10 * 2 * EYE_RADIUS_CM
+    side = int(np.clip(np.ceil(1.3 * texels), 8, size))
+    out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(out.transpose(2, 0, 1), np.float32)
 
 
 def teeth(shape: ShapeField) -> list[Part]:
@@ -104,19 +138,19 @@ def teeth(shape: ShapeField) -> list[Part]:
         colour = tone[..., None] * np.array([1.0, 0.94, 0.82])
         triangles = grid_triangles(5, 43, wrap=False)
         parts.append(
-            make_part(joint, renderer.MOUTH, vertices, triangles, colour.reshape(-1, 3), 0.5)
+            make_part(joint, shading.MOUTH, vertices, triangles, colour.reshape(-1, 3), 0.5)
         )
     throat = np.array([[-2.3, -2.2, 1.5], [2.3, -2.2, 1.5], [-2.3, -8.0, 1.5], [2.3, -8.0, 1.5]])
     flat = grid_triangles(2, 2, wrap=False)
     wall = facing_viewer(throat, flat)
-    parts.append(make_part(HEAD, renderer.MOUTH, shape(throat), wall, (0.02, 0.006, 0.006)))
+    parts.append(make_part(HEAD, shading.MOUTH, shape(throat), wall, (0.02, 0.006, 0.006)))
     tongue = np.linspace(-1.6, 1.6, 9)
     depth = np.linspace(3.9, 1.0, 6)
     grid = np.stack(np.meshgrid(tongue, depth, indexing="xy"), -1)
     height = -5.15 - 0.25 * (grid[..., 0] / 1.6) ** 2 + 0.1 * np.cos(grid[..., 1])
     vertices = shape(np.stack([grid[..., 0], height, grid[..., 1]], -1).reshape(-1, 3))
     triangles = upward(vertices, grid_triangles(6, 9, wrap=False))
-    parts.append(make_part(JAW, renderer.MOUTH, vertices, triangles, (0.38, 0.12, 0.11), 0.4))
+    parts.append(make_part(JAW, shading.MOUTH, vertices, triangles, (0.38, 0.12, 0.11), 0.4))
     return parts
 
 
@@ -145,7 +179,7 @@ def ears(identity: Identity, shape: ShapeField) -> list[Part]:
         triangles = outward(points, triangles, centre)
         hollow = np.clip(0.62 + 0.5 * radius, 0, 1) * np.ones_like(angle)
         colour = skin * np.array([1.0, 0.86, 0.84]) * hollow.reshape(-1, 1)
-        parts.append(make_part(HEAD, renderer.PLAIN, vertices, triangles, colour, 0.25))
+        parts.append(make_part(HEAD, shading.PLAIN, vertices, triangles, colour, 0.25))
     return parts
 
 
@@ -166,7 +200,7 @@ def body(identity: Identity, shape: ShapeField) -> list[Part]:
     triangles = grid_triangles(rows, columns, wrap=True)
     skin = np.array(identity.skin_colour) * np.array([0.93, 0.9, 0.9])
     neck = make_part(
-        BODY, renderer.PLAIN, vertices, outward_from_axis(vertices, triangles), skin, 0.15
+        BODY, shading.PLAIN, vertices, outward_from_axis(vertices, triangles), skin, 0.15
     )
 
     down = np.linspace(0, 1, 18)[:, None]
@@ -185,7 +219,7 @@ def body(identity: Identity, shape: ShapeField) -> list[Part]:
     stripes = rng.random() < 0.3
     if stripes:
         fold = fold * np.where(np.sin(vertices[:, 1] * 3.0) > 0, 1.0, 0.6)
-    garment = make_part(BODY, renderer.PLAIN, vertices, triangles, cloth * fold[:, None], 0.0)
+    garment = make_part(BODY, shading.PLAIN, vertices, triangles, cloth * fold[:, None], 0.0)
     return [neck, garment]
 
 
@@ -212,7 +246,7 @@ def glasses(identity: Identity, eyes: np.ndarray) -> list[Part]:
             rings.append(np.stack([x, y, front + forward - 0.05 * (np.abs(x) - 3) ** 2], -1))
         vertices = np.concatenate(rings)
         triangles = facing_viewer(vertices, grid_triangles(3, 40, wrap=True))
-        parts.append(make_part(HEAD, renderer.PLAIN, vertices, triangles, colour, 0.8))
+        parts.append(make_part(HEAD, shading.PLAIN, vertices, triangles, colour, 0.8))
         start = np.array([eye[0] + side * (wide + 0.1), eye[1] + 0.5, front - 0.4])
         end = np.array([side * 7.9 * identity.scale[0], eye[1] + 0.5, -3.0])
         parts.append(_bar(start, end, 0.22 if thick < 0.2 else 0.4, colour, wide_axis=1))
@@ -235,7 +269,7 @@ def _bar(
     grid = grid_triangles(2, 6, wrap=False)
     # Visible from either side.
     triangles = np.concatenate([grid, grid[:, ::-1]])
-    return make_part(HEAD, renderer.PLAIN, vertices, triangles, colour, 0.5)
+    return make_part(HEAD, shading.PLAIN, vertices, triangles, colour, 0.5)
 
 
 def outward(vertices: np.ndarray, triangles: np.ndarray, centre: np.ndarray) -> np.ndarray:

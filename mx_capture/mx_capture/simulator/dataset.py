@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def render_sessions(
     """
     if workers == 1:
         for session in sessions:
-            _render(folder, session, lambda share, name=session.name: report(name, share))
+            _render(folder, session, partial(report, session.name))
         return
     context = multiprocessing.get_context("spawn")
     reports = context.SimpleQueue()
@@ -156,8 +157,8 @@ def _render_there(folder: Path, session: PlannedSession) -> None:
 
 
 def _render(folder: Path, session: PlannedSession, report: Callable[[float], None]) -> None:
-    partial = folder / f".{session.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    unfinished = folder / f".{session.name}.partial"
+    shutil.rmtree(unfinished, ignore_errors=True)
     last = 0.0
 
     def progress(share: float) -> None:
@@ -167,13 +168,13 @@ def _render(folder: Path, session: PlannedSession, report: Callable[[float], Non
             report(min(share, 0.99))
 
     try:
-        record(SimulatedSource(session.config), partial, progress)
-        write_preview(SessionSource(partial), partial / PREVIEW_FILE)
-        partial.rename(folder / session.name)
+        record(SimulatedSource(session.config), unfinished, progress)
+        write_preview(SessionSource(unfinished), unfinished / PREVIEW_FILE)
+        unfinished.rename(folder / session.name)
     except OSError as error:
         raise MxError(f"cannot write {folder / session.name}: {error.strerror}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     report(1.0)
 
 
@@ -182,6 +183,6 @@ def _check_space(folder: Path, sessions: list[PlannedSession]) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise MxError(
-            f"{folder} has {free / 1e9:.1f} GB free, the sessions need about {wanted / 1e9:.1f} GB; "
-            "ask for fewer or shorter ones"
+            f"{folder} needs about {wanted / 1e9:.1f} GB and has {free / 1e9:.1f} GB free; "
+            "ask for fewer or shorter sessions"
         )

@@ -42,7 +42,7 @@ class EventSensorConfig(Config):
     dark_lux: float = setting(0.4, "Light that equals the pixel's dark current", minimum=0.0)
     leak_hz: float = setting(0.1, "ON events a second that leak in each pixel", minimum=0.0)
     shot_hz: float = setting(
-        0.06, "Noise events a second of a white pixel at 300 lux; more in the dark", minimum=0.0
+        0.03, "Noise events a second of a white pixel at 300 lux; more in the dark", minimum=0.0
     )
     hot_share: float = setting(0.0003, "Share of pixels that fire on their own", minimum=0.0)
     refractory_us: float = setting(300.0, "Rest after an event", minimum=0.0)
@@ -51,16 +51,16 @@ class EventSensorConfig(Config):
 
 PRESETS = {
     "240x180": EventSensorConfig(
-        threshold_on=0.22, threshold_off=0.22, refractory_us=500.0, shot_hz=0.06, cutoff_hz=250.0
+        threshold_on=0.22, threshold_off=0.22, refractory_us=500.0, shot_hz=0.03, cutoff_hz=250.0
     ),
     "346x260": EventSensorConfig(
-        threshold_on=0.2, threshold_off=0.2, refractory_us=400.0, shot_hz=0.05, cutoff_hz=300.0
+        threshold_on=0.2, threshold_off=0.2, refractory_us=400.0, shot_hz=0.03, cutoff_hz=300.0
     ),
     "640x480": EventSensorConfig(
-        threshold_on=0.2, threshold_off=0.2, refractory_us=200.0, shot_hz=0.03, cutoff_hz=400.0
+        threshold_on=0.2, threshold_off=0.2, refractory_us=200.0, shot_hz=0.02, cutoff_hz=400.0
     ),
     "1280x720": EventSensorConfig(
-        threshold_on=0.18, threshold_off=0.18, refractory_us=150.0, shot_hz=0.02, cutoff_hz=500.0
+        threshold_on=0.18, threshold_off=0.18, refractory_us=150.0, shot_hz=0.015, cutoff_hz=500.0
     ),
 }
 """Round figures for sensors of these sizes (DAVIS240C, DAVIS346, VGA and HD generations)."""
@@ -79,7 +79,7 @@ def draw_sensor(preset: str, seed: int, noise: float = 1.0) -> EventSensorConfig
         cutoff_hz=base.cutoff_hz * float(np.exp(rng.uniform(np.log(0.35), np.log(3.0)))),
         dark_lux=float(np.exp(rng.uniform(np.log(0.1), np.log(1.5)))),
         leak_hz=noise * float(rng.uniform(0.02, 0.25)),
-        shot_hz=noise * base.shot_hz * float(np.exp(rng.uniform(np.log(0.2), np.log(8.0)))),
+        shot_hz=noise * base.shot_hz * float(np.exp(rng.uniform(np.log(0.2), np.log(5.0)))),
         hot_share=noise * float(rng.uniform(0.0, 0.0008)),
         refractory_us=base.refractory_us * float(np.exp(rng.uniform(np.log(0.4), np.log(2.5)))),
         jitter_us=float(rng.uniform(5.0, 150.0)),
@@ -114,7 +114,7 @@ class EventSensor:
         self._ready = np.full(count, -1e18)
         self._hazard = np.full(count, -1.0, np.float32)
         self._draws = np.zeros(count, np.uint32)
-        self._late = np.zeros(0, EVENT_DTYPE)
+        self._late: np.ndarray = np.zeros(0, EVENT_DTYPE)
         self._out = np.empty(_MOST_PER_PIXEL * count + 64, EVENT_DTYPE)
         self._time_us: float | None = None
         self._gain = 0.0
@@ -229,7 +229,7 @@ def _advance(
         y = i // width
         rise = (after - before) / np.float32(steps)
         omega = np.float32(2 * np.pi) * cutoff_hz * max(light, np.float32(0.01))
-        keep = np.float32(0.0)
+        keep = 0.0
         if cutoff_hz > 0:
             keep = np.exp(-omega * step_s)
         for k in range(steps):
@@ -246,7 +246,7 @@ def _advance(
             slope = (target - level) / step_us + leak[i] * 1e-6
             now = t0
             stop = t0 + step_us
-            gap = np.float64(level - memory[i])
+            gap = float(level - memory[i])
             if ready[i] > now:
                 if ready[i] >= stop:
                     # Resting for all of this step: the memory follows the level.
@@ -293,7 +293,7 @@ def _advance(
         left = rate * step_s * steps
         now = start_us
         while hazard[i] <= left:
-            now += hazard[i] / rate * 1e6
+            now += float(hazard[i] / rate) * 1e6
             left -= hazard[i]
             draws[i] += np.uint32(2)
             if count < capacity:

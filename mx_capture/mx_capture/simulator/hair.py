@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 
 from mx_capture.simulator import mesh as head
-from mx_capture.simulator import renderer
+from mx_capture.simulator import shading
 from mx_capture.simulator.anatomy import HEAD, Part, grid_triangles, make_part, outward_from_axis
+from mx_capture.simulator.brush import texel_positions
+from mx_capture.simulator.curves import smoothstep
 from mx_capture.simulator.identity import Identity, ShapeField
-from mx_capture.simulator.skin import beard_region, texel_positions
+from mx_capture.simulator.skin import beard_region
 
 # Degrees from straight up around the face, and the polar angle (radians) of the hairline there.
 _FROM_TOP = np.array([0.0, 22.0, 42.0, 58.0, 72.0, 84.0, 92.0, 100.0, 180.0])
@@ -37,7 +39,7 @@ _SHELLS = {"bald": 2, "buzz": 2, "tied": 2}
 def hair_cover(identity: Identity, uv: np.ndarray, softness: float) -> np.ndarray:
     """(...) 0..1 share of the scalp that hair covers at texture coordinates (..., 2)."""
     polar = np.hypot(uv[..., 0], uv[..., 1])
-    return _step(-softness, softness, polar - _hairline(identity, uv))
+    return smoothstep(-softness, softness, polar - _hairline(identity, uv))
 
 
 def _hairline(identity: Identity, uv: np.ndarray) -> np.ndarray:
@@ -54,7 +56,7 @@ def _hairline(identity: Identity, uv: np.ndarray) -> np.ndarray:
         )
     if identity.hair_style == "side":
         part = rng.uniform(15, 40) * rng.choice([-1, 1])
-        line = line - 0.07 * _step(0, 35, np.sign(part) * (part - from_top)) + 0.02
+        line = line - 0.07 * smoothstep(0, 35, np.sign(part) * (part - from_top)) + 0.02
     return line
 
 
@@ -66,7 +68,7 @@ def scalp_shadow(identity: Identity) -> np.ndarray:
         usual = np.interp(
             np.abs(np.degrees(np.arctan2(uv[..., 0], uv[..., 1]))), _FROM_TOP, _HAIRLINES["usual"]
         )
-        return _step(-0.06, 0.08, np.hypot(uv[..., 0], uv[..., 1]) - usual)
+        return smoothstep(-0.06, 0.08, np.hypot(uv[..., 0], uv[..., 1]) - usual)
     return hair_cover(identity, uv, 0.07) * (0.75 if identity.hair_style == "buzz" else 0.95)
 
 
@@ -74,8 +76,8 @@ def strand_texture(identity: Identity, size: int) -> np.ndarray:
     """(size, size) float32, uniform in 0..1: strands that run away from the face (or curls)."""
     rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0x57]))
     axis = (np.arange(size) + 0.5) / size * 2 - 1
-    u = axis[None] * renderer.TEXTURE_EXTENT
-    v = -axis[:, None] * renderer.TEXTURE_EXTENT
+    u = axis[None] * shading.TEXTURE_EXTENT
+    v = -axis[:, None] * shading.TEXTURE_EXTENT
     polar, angle = np.hypot(u, v), np.arctan2(u, v)
     if identity.hair_style == "curly":
         grain = size / 3.4 / 10
@@ -93,8 +95,8 @@ def strand_texture(identity: Identity, size: int) -> np.ndarray:
             value += share * cv2.remap(pattern, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         # On the face, below any fringe, hair is a beard: short, and in all directions.
         fine = cv2.GaussianBlur(rng.standard_normal((size, size)), (0, 0), max(size / 900, 0.5))
-        beard = _step(0.62, 0.5, polar)
-        beard = np.maximum(beard, _step(0.5, 0.62, polar) * _step(-0.05, -0.2, v))
+        beard = smoothstep(0.62, 0.5, polar)
+        beard = np.maximum(beard, smoothstep(0.5, 0.62, polar) * smoothstep(-0.05, -0.2, v))
         if identity.hair_style in ("buzz", "bald"):
             beard = np.maximum(beard, 0.85)
         value = value / value.std() * (1 - beard) + fine / fine.std() * beard
@@ -122,13 +124,13 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     front, crown, side = np.array(short) + identity.hair_length * (np.array(long) - np.array(short))
     polar = np.hypot(mesh.uv[:, 0], mesh.uv[:, 1])
     from_top = np.abs(np.degrees(np.arctan2(mesh.uv[:, 0], mesh.uv[:, 1])))
-    above = front + (crown - front) * _step(0.8, 1.5, polar)
-    thick = above + (side - above) * _step(30, 75, from_top)
+    above = front + (crown - front) * smoothstep(0.8, 1.5, polar)
+    thick = above + (side - above) * smoothstep(30, 75, from_top)
     lumps = _lumps(identity, mesh.open_vertices, rng)
     line = _hairline(identity, mesh.uv)
     inside = polar - line
     # The roots lift the hair gradually behind the hairline.
-    rise = 0.06 + 0.94 * _step(-0.02, 0.36, inside)
+    rise = 0.06 + 0.94 * smoothstep(-0.02, 0.36, inside)
     if identity.hair_style == "fringe":
         rise = np.maximum(rise, 0.9)
     thick = thick * rise * (1 + 0.3 * lumps)
@@ -145,16 +147,14 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
         if identity.hair_style in ("buzz", "bald"):
             density = 0.75 - 0.25 * share
         shift = 0.07 * shell / max(1, count - 1)
-        cover = density * _step(-0.05 + shift, 0.13 + shift, inside)
+        cover = density * smoothstep(-0.05 + shift, 0.13 + shift, inside)
         cover = np.where(behind_ear & (identity.hair_style != "long"), 0.0, cover)
         vertices = skull + out * (thick * share)[:, None]
         used = (cover[skin].max(1) > 0.02) & (mesh.vertices[skin, 2].max(1) > -8.5)
         tone = 0.72 + 0.28 * share
         colour = np.array(identity.hair_colour) * tone
         parts.append(
-            _pick(
-                make_part(HEAD, renderer.HAIR, vertices, skin[used], colour, 0.55, mesh.uv, cover)
-            )
+            _pick(make_part(HEAD, shading.HAIR, vertices, skin[used], colour, 0.55, mesh.uv, cover))
         )
     return parts
 
@@ -176,11 +176,12 @@ def _beard_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     x, y = np.abs(where[:, 0]), where[:, 1]
     region = beard_region(where)
     moustache = region * (y > -4.2) * (x < 3.2)
-    chin = region * _step(2.6, 1.6, x) * _step(-5.4, -6.2, y)
+    chin = region * smoothstep(2.6, 1.6, x) * smoothstep(-5.4, -6.2, y)
+    around = region * smoothstep(3.0, 2.5, x)
     region = {
         "full": region,
         "moustache": moustache,
-        "goatee": np.maximum(moustache * (x < 2.8), np.maximum(chin, region * _step(3.0, 2.5, x))),
+        "goatee": np.maximum(moustache * (x < 2.8), np.maximum(chin, around)),
     }[identity.beard]
     # Hair stands back from the lips.
     lips = np.exp(-(((x / 2.5) ** 4) + (((y + 4.35) / 1.15) ** 4)))
@@ -200,14 +201,14 @@ def _beard_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
             _pick(
                 make_part(
                     HEAD,
-                    renderer.HAIR,
+                    shading.HAIR,
                     vertices,
                     skin[used],
                     np.array(identity.hair_colour) * 0.9,
                     0.15,
-                    mesh.uv * 1.0,
+                    mesh.uv,
                     cover,
-                )  # fmt: skip
+                )
             )
         )
     return parts
@@ -233,10 +234,12 @@ def _curtain(identity: Identity, shape: ShapeField) -> Part:
     angle = (around - np.pi) * 0.9 * np.ones_like(down)
     uv = np.stack([polar * np.sin(angle), polar * np.cos(angle)], -1).reshape(-1, 2)
     edge = np.minimum(around - opening, 2 * np.pi - opening - around)
-    cover = _step(-0.03, 0.22, edge) * _step(1.02, 0.8, down) * np.ones_like(around + down)
+    cover = (
+        smoothstep(-0.03, 0.22, edge) * smoothstep(1.02, 0.8, down) * np.ones_like(around + down)
+    )
     tone = 0.9 * np.array(identity.hair_colour)
     return make_part(
-        HEAD, renderer.HAIR, vertices, triangles, tone, 0.55, uv, 1.04 * cover.reshape(-1)
+        HEAD, shading.HAIR, vertices, triangles, tone, 0.55, uv, 1.04 * cover.reshape(-1)
     )
 
 
@@ -253,8 +256,3 @@ def _pick(part: Part) -> Part:
         part.cover[used],
         used,
     )
-
-
-def _step(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

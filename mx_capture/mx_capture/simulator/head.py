@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numba import njit
 
-from mx_capture.simulator import anatomy, hair, renderer, skin
+from mx_capture.simulator import anatomy, hair, renderer, shading, skin
 from mx_capture.simulator import mesh as head_mesh
 from mx_capture.simulator.action_units import UNITS, displacement_fields, jaw_weights
 from mx_capture.simulator.anatomy import BODY, JAW
 from mx_capture.simulator.identity import Identity, ShapeField, shape_field
+from mx_capture.simulator.lids import find_lids
+from mx_capture.simulator.occlusion import bake_light
+from mx_capture.simulator.wrinkles import WrinkleMap
 
 UNIT_ORDER = tuple(sorted(UNITS))
 """Rows of `Pose.units`."""
@@ -21,8 +23,6 @@ _NECK = np.array([0.0, -6.0, -3.0])
 _JAW_HINGE = np.array([0.0, 0.3, -2.2], np.float32)
 # The condyles slide forwards and down as the jaw opens (Travers et al. 2000).
 _JAW_SLIDE_CM = np.array([0.0, -0.35, 1.15], np.float32)
-_CANONICAL_APERTURE_CM = 0.67
-_LID_LIFT_CM = 0.065
 
 
 @dataclass
@@ -35,24 +35,6 @@ class Pose:
     gaze: np.ndarray = field(default_factory=lambda: np.zeros(2))
     rotation: np.ndarray = field(default_factory=lambda: np.zeros(3))
     shift: np.ndarray = field(default_factory=lambda: np.zeros(3))
-
-
-@dataclass(frozen=True)
-class _Lids:
-    """How the skin around one eye turns about the eyeball.
-
-    `index` (N,) vertices; `upper`, `lower` (N,) share of each lid's travel; `reach` (N,) radius
-    that the skin must keep (cm); `resting` (N,) 1 where it lies on the eyeball; `centre` (3,);
-    `eye` the eyeball's vertices.
-    """
-
-    index: np.ndarray
-    upper: np.ndarray
-    lower: np.ndarray
-    reach: np.ndarray
-    resting: np.ndarray
-    centre: np.ndarray
-    eye: slice
 
 
 class Head:
@@ -78,25 +60,33 @@ class Head:
         self._jaw = jaw_weights(mesh.open_vertices).astype(np.float32)
         parts = self._parts(mesh, shape, level)
         self.surface = self._assemble(mesh, parts)
-        self._lids = [self._lid_weights(mesh, shape, side) for side in (0, 1)]
-        self._settle_eyes()
+        self._lids = [
+            find_lids(mesh, side, self._centres[side], identity.eye_opening) for side in (0, 1)
+        ]
+        for lids in self._lids:
+            lids.settle(self._rest)
         self._rest_normals()
         painted = skin.paint_skin(identity, hair.scalp_shadow(identity), texture_size)
         self._relief = painted.relief
         self._wrinkles = painted.wrinkles
-        self._wrinkled: list[skin.WrinkleMap] = []
+        self._wrinkled: list[WrinkleMap] = []
         self.textures = renderer.Textures(
             painted.colour,
             painted.relief.copy(),
-            _eye_texture(identity, texture_size),
+            anatomy.eye_texture(identity, texture_size),
             hair.strand_texture(identity, texture_size),
         )
-        self._bake_light(key_direction)
+        self.surface.light = bake_light(
+            self._rest, self._rest_normal, self.surface, key_direction, self._skin_triangles
+        )
+        self._eye_shadow = [
+            float(np.percentile(self.surface.light[eye, 1], 80)) for eye in self._eyes
+        ]
 
     # --- building -----------------------------------------------------------------------------
 
     def _unit_fields(self, mesh: head_mesh.HeadMesh, shape: ShapeField) -> np.ndarray:
-        """(U, 2, V, 3) float32 displacement of the skin, scaled to this person's face and habits."""
+        """(U, 2, V, 3) float32 displacement of the skin in cm, with this person's habits."""
         fields = np.zeros((len(UNIT_ORDER), 2, len(mesh.vertices), 3), np.float32)
         rng = np.random.default_rng(np.random.SeedSequence([self.identity.seed, 0xAC]))
         for row, unit in enumerate(UNIT_ORDER):
@@ -129,9 +119,7 @@ class Head:
         inside = np.unique(mesh.triangles[mesh.materials == head_mesh.MOUTH])
         colours[inside] = (0.16, 0.045, 0.04, 0.1)
         vertices, triangles = [self._rest_skin], [self._skin_triangles]
-        materials = [
-            np.where(mesh.materials[seen] == head_mesh.MOUTH, renderer.MOUTH, renderer.SKIN)
-        ]
+        materials = [np.where(mesh.materials[seen] == head_mesh.MOUTH, shading.MOUTH, shading.SKIN)]
         all_colours, all_uv, all_cover = [colours], [mesh.uv], [np.ones(count)]
         self._slices: list[tuple[anatomy.Part, slice]] = []
         for part in parts:
@@ -153,6 +141,10 @@ class Head:
             if part.anchors is not None:
                 anchors[where] = part.anchors
         self._joints, self._anchors = joints, anchors
+        self._eyes = [
+            next(where for part, where in self._slices if part.joint == joint)
+            for joint in (anatomy.RIGHT_EYE, anatomy.LEFT_EYE)
+        ]
         return renderer.Surface(
             np.ascontiguousarray(np.concatenate(triangles), np.int32),
             np.concatenate(materials).astype(np.uint8),
@@ -162,77 +154,11 @@ class Head:
             np.ones((count, 2), np.float32),
         )
 
-    def _lid_weights(self, mesh: head_mesh.HeadMesh, shape: ShapeField, side: int) -> _Lids:
-        loops = (
-            (head_mesh.RIGHT_UPPER_LID, head_mesh.RIGHT_LOWER_LID),
-            (head_mesh.LEFT_UPPER_LID, head_mesh.LEFT_LOWER_LID),
-        )[side]
-        points = mesh.vertices
-        rims = []
-        for loop in loops:
-            rim = points[list(loop)]
-            order = np.argsort(rim[:, 0])
-            rims.append(np.stack([np.interp(points[:, 0], rim[order, 0], rim[order, axis])
-                                  for axis in (1, 2)], 1))  # fmt: skip
-        corners = np.sort(points[[loops[0][0], loops[0][-1]], 0])
-        within = np.clip((points[:, 0] - corners[0]) / (corners[1] - corners[0]), 0, 1)
-        # Wide open in the middle, closed at both corners, rounder than the canonical slit.
-        opening = np.sin(np.pi * within) ** 0.75
-        above = points[:, 1] - rims[0][:, 0]
-        below = rims[1][:, 0] - points[:, 1]
-        is_upper = points[:, 1] > (rims[0][:, 0] + rims[1][:, 0]) / 2
-        upper = (1 - _step(0.04, 1.05, above)) * opening * is_upper
-        lower = (1 - _step(0.04, 0.95, below)) * opening * ~is_upper
-        near = np.abs(points[:, 2] - rims[0][:, 1]) < 2.0
-        gap = np.where(is_upper, above, below)
-        close = (1 - _step(0.25, 0.6, gap)) * (
-            (points[:, 0] > corners[0] - 0.05) & (points[:, 0] < corners[1] + 0.05)
-        )
-        index = np.flatnonzero(near & ((upper + lower > 0.001) | (close > 0)))
-        # The folded rim behind the margin stays nearer to the eyeball than the lid itself.
-        depth = points[index, 2] - rims[0][index, 1]
-        lift = np.where(is_upper[index], _LID_LIFT_CM + 0.03, _LID_LIFT_CM)
-        reach = np.where(depth < -0.12, 0.0, anatomy.EYE_RADIUS_CM + lift)
-        joint = anatomy.RIGHT_EYE if side == 0 else anatomy.LEFT_EYE
-        eye = next(where for part, where in self._slices if part.joint == joint)
-        return _Lids(
-            index,
-            upper[index].astype(np.float32),
-            lower[index].astype(np.float32),
-            reach.astype(np.float32),
-            close[index] * (reach > 0),
-            self._centres[side].astype(np.float32),
-            eye,
-        )
-
-    def _settle_eyes(self) -> None:
-        """Lay the lids on the eyeballs and open them to this person's neutral aperture."""
-        opening = self.identity.eye_opening - _CANONICAL_APERTURE_CM
-        for lids in self._lids:
-            part = self._rest[lids.index]
-            # Lid skin near the margin rests on the eyeball.
-            across = part - lids.centre
-            radius = np.linalg.norm(across, axis=1)
-            outside = np.maximum(radius, lids.reach)
-            wanted = outside + (lids.reach - outside) * lids.resting
-            part = lids.centre + across * (wanted / radius)[:, None]
-            self._rest[lids.index] = part
-            _turn_lids(
-                self._rest,
-                lids.index,
-                lids.upper,
-                lids.lower,
-                lids.reach,
-                lids.centre,
-                np.float32(-0.85 * opening),
-                np.float32(-0.15 * opening),
-            )
-
     def _rest_normals(self) -> None:
         normals = np.zeros_like(self._rest)
         renderer.vertex_normals(self._rest, self.surface.triangles, normals)
         for part, where in self._slices:
-            if part.material == renderer.HAIR:
+            if part.material == shading.HAIR:
                 # Sheets of hair that are seen from both sides cancel out; use the way outwards.
                 away = self._rest[where] - np.array([0, 1.0, -4.0], np.float32)
                 away /= np.linalg.norm(away, axis=1, keepdims=True)
@@ -253,10 +179,10 @@ class Head:
         count = len(self._rest_skin)
         out = self._vertices
         out[:] = self._rest
-        self._close_lids(out, units, pose.gaze)
+        closed = self._close_lids(out, units, pose.gaze)
         _add_fields(out, self._fields, units)
         for lids in self._lids:
-            _keep_outside(out, lids.index, lids.reach, lids.centre)
+            lids.keep_outside(out)
         opening = float(units[UNIT_ORDER.index(26)].mean())
         angle = np.float32(np.radians(UNITS[26].jaw_degrees) * opening)
         slide = _JAW_SLIDE_CM * np.float32(opening)
@@ -267,10 +193,12 @@ class Head:
         renderer.vertex_normals(out[:count], self._skin_triangles, normals[:count])
         for side, lids in enumerate(self._lids):
             turn = _rotation(pose.gaze[0], pose.gaze[1], 0.0).astype(np.float32)
-            eye = lids.eye
+            eye = self._eyes[side]
             out[eye] = (self._rest[eye] - lids.centre) @ turn.T + lids.centre
             normals[eye] = self._rest_normal[eye] @ turn.T
-            self._shade_eye(side, out)
+            shade = lids.shade(out[eye], closed[side])
+            self.surface.light[eye, 0] = shade
+            self.surface.light[eye, 1] = shade * self._eye_shadow[side]
         self._wrinkle(units)
         rotation = _rotation(*pose.rotation).astype(np.float32)
         body = _rotation(*(0.15 * np.asarray(pose.rotation))).astype(np.float32)
@@ -279,33 +207,19 @@ class Head:
         _place(out, normals, self._joints, rotation, body, shift, pivot)
         return out, normals, np.ascontiguousarray(rotation.T[:2])
 
-    def _close_lids(self, out: np.ndarray, units: np.ndarray, gaze: np.ndarray) -> None:
-        aperture = self.identity.eye_opening
-        self._upper_closed = np.zeros(2)
+    def _close_lids(self, out: np.ndarray, units: np.ndarray, gaze: np.ndarray) -> list[float]:
+        """Turn the lids; returns how far the upper ones are closed."""
+        shares = []
         for side, lids in enumerate(self._lids):
             upper = sum(UNITS[u].upper_lid * units[i, side] for i, u in enumerate(UNIT_ORDER))
             lower = sum(UNITS[u].lower_lid * units[i, side] for i, u in enumerate(UNIT_ORDER))
             # The upper lid follows the gaze up and down.
             upper = upper - 0.75 * np.clip(gaze[1], -0.5, 0.3) * (1 - units[-1, side])
             lower = min(lower, 0.35)
-            upper = min(upper, 1.0 - lower)
-            self._upper_closed[side] = upper
-            _turn_lids(
-                out, lids.index, lids.upper, lids.lower, lids.reach, lids.centre,
-                np.float32(upper * aperture), np.float32(lower * aperture),
-            )  # fmt: skip
-
-    def _shade_eye(self, side: int, out: np.ndarray) -> None:
-        """The upper lid shades the top of the eyeball."""
-        lids = self._lids[side]
-        aperture = self.identity.eye_opening
-        margin = 0.62 * aperture * (1 - 1.6 * self._upper_closed[side])
-        offset = out[lids.eye] - lids.centre
-        edge = margin * np.cos(np.clip(offset[:, 0] / 1.35, -1, 1) * np.pi / 2) ** 0.7
-        shade = 0.25 + 0.75 * _step(-0.02, 0.5, edge - offset[:, 1])
-        shade = shade * (0.55 + 0.45 * _step(1.35, 0.8, np.abs(offset[:, 0])))
-        self.surface.light[lids.eye, 0] = shade
-        self.surface.light[lids.eye, 1] = shade * self._eye_shadow[side]
+            upper = float(min(upper, 1.0 - lower))
+            lids.close(out, upper, lower)
+            shares.append(upper)
+        return shares
 
     def _wrinkle(self, units: np.ndarray) -> None:
         bump = self.textures.bump
@@ -324,115 +238,6 @@ class Head:
                            np.float32(strength))  # fmt: skip
                 self._wrinkled.append(patch_or_none)
 
-    # --- light that does not reach everywhere -------------------------------------------------
-
-    def _bake_light(self, key_direction: tuple[float, float, float]) -> None:
-        """Ambient occlusion and the key light's shadow at every vertex, at rest."""
-        directions = _sphere_directions(48)
-        open_sky = np.zeros(len(self._rest))
-        weight = np.full(len(self._rest), 1e-6)
-        for direction in directions:
-            facing = np.clip(self._rest_normal @ direction, 0, 1)
-            open_sky += facing * self._visible_from(direction)
-            weight += facing
-        ambient = np.clip(open_sky / weight, 0, 1)
-        key = np.array(key_direction) / np.linalg.norm(key_direction)
-        rng = np.random.default_rng(7)
-        shadow = np.zeros(len(self._rest))
-        for _ in range(10):
-            shadow += self._visible_from(key + rng.normal(0, 0.09, 3)) / 10
-        self._eye_shadow = np.zeros(2)
-        for side, lids in enumerate(self._lids):
-            self._eye_shadow[side] = float(np.percentile(shadow[lids.eye], 80))
-        self.surface.light[:, 0] = 0.12 + 0.88 * ambient
-        self.surface.light[:, 1] = shadow
-        self._smooth_light()
-
-    def _smooth_light(self) -> None:
-        """Average over neighbours, so that shadows have no saw teeth along the mesh."""
-        count = len(self._rest_skin)
-        triangles = self._skin_triangles
-        for _ in range(2):
-            total = np.zeros((count, 2))
-            times = np.zeros(count)
-            mean = self.surface.light[triangles].mean(1)
-            for k in range(3):
-                np.add.at(total, triangles[:, k], mean)
-                np.add.at(times, triangles[:, k], 1)
-            smooth = total / np.maximum(times, 1)[:, None]
-            self.surface.light[:count] = 0.5 * self.surface.light[:count] + 0.5 * smooth
-
-    def _visible_from(self, direction: np.ndarray) -> np.ndarray:
-        """(V,) 0..1: what part of a parallel light from `direction` reaches each vertex."""
-        forward = direction / np.linalg.norm(direction)
-        right = np.cross([0.0, 1.0, 0.0], forward)
-        right /= max(np.linalg.norm(right), 1e-6)
-        up = np.cross(forward, right)
-        size, half = 192, 20.0
-        flat = np.stack(
-            [
-                size / 2 + self._rest @ right * (size / 2 / half),
-                size / 2 - (self._rest + [0, 2.0, 0]) @ up * (size / 2 / half),
-                100.0 + self._rest @ forward,
-            ],
-            1,
-        ).astype(np.float32)
-        depth = np.zeros((size, size), np.float32)
-        ids = np.zeros((size, size), np.int32)
-        renderer.rasterise(
-            flat, self.surface.triangles, self.surface.materials, self.surface.uv,
-            self.surface.cover, np.full((2, 2), 0.5, np.float32), 1, (0, 0, size, size), depth, ids,
-        )  # fmt: skip
-        x = np.clip(flat[:, 0].astype(int), 1, size - 2)
-        y = np.clip(flat[:, 1].astype(int), 1, size - 2)
-        lit = np.zeros(len(flat))
-        for dx in (-1, 0, 1):
-            for dy in (-1, 0, 1):
-                lit += flat[:, 2] > depth[y + dy, x + dx] - 0.55
-        return lit / 9
-
-
-def _eye_texture(identity: Identity, skin_size: int) -> np.ndarray:
-    """(3, E, E) float32: sclera, iris and pupil over the front of the eyeball, x and y -1..1.
-
-    As fine as a skin texture of `skin_size` texels.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0xE1]))
-    size = 128
-    axis = (np.arange(size) + 0.5) / size * 2 - 1
-    x, y = np.meshgrid(axis, -axis)
-    radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    iris_edge = rng.uniform(0.43, 0.48)
-    pupil_edge = rng.uniform(0.14, 0.22)
-    white = np.array([0.56, 0.53, 0.5]) * (1 - 0.25 * np.clip(radius - 0.4, 0, 1)[..., None])
-    veins = np.clip(np.sin(angle * 13 + 5 * radius + rng.uniform(0, 6)) - 0.6, 0, 1)
-    white = white * (1 - 0.25 * (veins * np.clip(radius - 0.5, 0, 1))[..., None] * [0, 1, 1])
-    fibres = np.zeros_like(radius)
-    for frequency in (17, 29, 43, 61):
-        fibres += np.sin(frequency * angle + rng.uniform(0, 6.3) + 3 * radius) / 4
-    base = np.array(identity.eye_colour)
-    inner = base * np.array([1.5, 1.2, 0.9])
-    share = _step(pupil_edge, iris_edge, radius)[..., None]
-    iris = (inner * (1 - share) + base * share) * (1 + 0.35 * fibres)[..., None]
-    iris = iris * (1 - 0.75 * _step(0.8 * iris_edge, iris_edge, radius))[..., None]
-    out = white * _step(iris_edge - 0.02, iris_edge + 0.03, radius)[..., None]
-    out += iris * (1 - _step(iris_edge - 0.02, iris_edge + 0.03, radius))[..., None]
-    out = out * (0.03 + 0.97 * _step(pupil_edge - 0.03, pupil_edge + 0.03, radius))[..., None]
-    texels = skin_size / (2 * renderer.TEXTURE_EXTENT) / 10 * 2 * anatomy.EYE_RADIUS_CM
-    side = int(np.clip(np.ceil(1.3 * texels), 8, size))
-    out = cv2.resize(out, (side, side), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(out.transpose(2, 0, 1), np.float32)
-
-
-def _sphere_directions(count: int) -> np.ndarray:
-    """(count, 3) evenly spread unit vectors (Fibonacci lattice)."""
-    n = np.arange(count) + 0.5
-    polar = np.arccos(1 - 2 * n / count)
-    around = np.pi * (1 + 5**0.5) * n
-    return np.stack(
-        [np.cos(around) * np.sin(polar), np.cos(polar), np.sin(around) * np.sin(polar)], 1
-    )
-
 
 def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """Turn towards +x by yaw, up by pitch, and tilt by roll (radians)."""
@@ -443,11 +248,6 @@ def _rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     return about_z @ about_y @ about_x
-
-
-def _step(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 @njit(cache=True, fastmath=True)
@@ -461,35 +261,6 @@ def _add_fields(out, fields, units):
             for v in range(count):
                 for k in range(3):
                     out[v, k] += strength * fields[row, side, v, k]
-
-
-@njit(cache=True)
-def _turn_lids(out, index, upper, lower, reach, centre, upper_cm, lower_cm):
-    """Turn lid skin about the horizontal axis of the eyeball by an arc of so many cm."""
-    for n in range(len(index)):
-        v = index[n]
-        arc = upper[n] * upper_cm - lower[n] * lower_cm
-        y, z = out[v, 1] - centre[1], out[v, 2] - centre[2]
-        radius = np.sqrt(y * y + z * z)
-        turn = arc / max(radius, np.float32(0.5))
-        c, s = np.cos(turn), np.sin(turn)
-        out[v, 1] = centre[1] + c * y - s * z
-        out[v, 2] = centre[2] + s * y + c * z
-
-
-@njit(cache=True)
-def _keep_outside(out, index, reach, centre):
-    for n in range(len(index)):
-        if reach[n] <= 0:
-            continue
-        v = index[n]
-        x, y, z = out[v, 0] - centre[0], out[v, 1] - centre[1], out[v, 2] - centre[2]
-        radius = np.sqrt(x * x + y * y + z * z)
-        if radius < reach[n]:
-            scale = reach[n] / radius
-            out[v, 0] = centre[0] + x * scale
-            out[v, 1] = centre[1] + y * scale
-            out[v, 2] = centre[2] + z * scale
 
 
 @njit(cache=True)

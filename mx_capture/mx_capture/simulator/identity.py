@@ -186,9 +186,9 @@ def _draw_bumps(rng: np.random.Generator, feminine: float, age: float) -> np.nda
     # Age: the cheeks sink towards the jaw.
     rows.append([4.8, -5.2, 2.0, 1.6, 1.6, 3.0, 0.12 * age, -0.25 * age, 0.05 * age, 1.0])
     for _ in range(22):
-        centre = rng.normal(0, [5.0, 6.0, 2.0]) + np.array([0.0, 0.0, 3.0])
-        spread = np.full(3, rng.uniform(1.5, 3.5))
-        rows.append([*centre, *spread, *rng.normal(0, 0.09, 3), 0.0])
+        place = rng.normal(0, [5.0, 6.0, 2.0]) + np.array([0.0, 0.0, 3.0])
+        size = rng.uniform(1.5, 3.5)
+        rows.append([*place, size, size, size, *rng.normal(0, 0.09, 3), 0.0])
     return np.array(rows)
 
 

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mx_capture.errors import MxError
+from mx_capture.simulator.curves import smoothstep
+from mx_capture.simulator.subdivision import subdivide
 
 CANONICAL_FACE = Path(__file__).parent.parent / "data/geometry_pipeline_metadata_landmarks.binarypb"
 
@@ -34,10 +37,10 @@ _RINGS = 7
 class HeadMesh:
     """A subdivided head in the canonical shape.
 
-    `vertices` (V, 3) float64 cm with the mouth closed; `open_vertices` (V, 3) the same with the lips
-    a little apart, which tells upper from lower lip; `triangles` (F, 3) int32, counter-clockwise
-    seen from outside; `materials` (F,) uint8 SKIN or MOUTH; `uv` (V, 2) float64 texture coordinates
-    in radians (see `texture_coordinates`).
+    `vertices` (V, 3) float64 cm with the mouth closed; `open_vertices` (V, 3) the same with the
+    lips a little apart, which tells upper from lower lip; `triangles` (F, 3) int32,
+    counter-clockwise seen from outside; `materials` (F,) uint8 SKIN or MOUTH; `uv` (V, 2) float64
+    radians (see `texture_coordinates`).
     """
 
     vertices: np.ndarray
@@ -65,11 +68,12 @@ def head_mesh(level: int) -> HeadMesh:
     shapes, triangles, materials = _add_cranium(shapes, triangles, materials)
     for number, loop in enumerate(loops):
         shapes, triangles, materials = _add_pocket(shapes, triangles, materials, loop, number == 0)
-    creases = {
-        tuple(sorted(e)) for loop in loops for e in zip(loop, loop[1:] + loop[:1], strict=True)
-    }
+    creases: set[tuple[int, int]] = set()
+    for loop in loops:
+        for start, end in zip(loop, loop[1:] + loop[:1], strict=True):
+            creases.add((min(start, end), max(start, end)))
     for _ in range(level):
-        shapes, triangles, materials, creases = _subdivide(shapes, triangles, materials, creases)
+        shapes, triangles, materials, creases = subdivide(shapes, triangles, materials, creases)
     return HeadMesh(
         shapes[0],
         shapes[1],
@@ -95,8 +99,8 @@ def texture_coordinates(points: np.ndarray) -> np.ndarray:
 def canonical_face() -> tuple[np.ndarray, np.ndarray]:
     """((468, 3) float64 cm, (898, 3) int64) of the canonical face.
 
-    The file is a GeometryPipelineMetadata message: field 1 the mesh, in which field 3 repeats floats
-    (x y z u v of each vertex) and field 4 repeats vertex indices.
+    The file is a GeometryPipelineMetadata message: field 1 the mesh, in which field 3 repeats
+    floats (x y z u v of each vertex) and field 4 repeats vertex indices.
     """
     try:
         data = CANONICAL_FACE.read_bytes()
@@ -113,7 +117,7 @@ def canonical_face() -> tuple[np.ndarray, np.ndarray]:
     return np.array(numbers).reshape(-1, 5)[:, :3], np.array(indices).reshape(-1, 3)
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, object]]:
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
     """(field number, value) of a protocol buffer message: varint, 32-bit float or bytes."""
     at = 0
 
@@ -193,9 +197,9 @@ def _add_cranium(
         ],
         1,
     )
-    low = _smoothstep(1.5, -9.4, y)
+    low = smoothstep(1.5, -9.4, y)
     under = np.stack([x * (0.99 - 0.3 * low), y + 1.2 * low, z - 3.0 - low], 1)
-    high = _smoothstep(-1.0, 4.0, y)[:, None]
+    high = smoothstep(-1.0, 4.0, y)[:, None]
     middle = over * high + under * (1 - high)
     # Leave the face along its own slope: the control point lies in front of the widest ring.
     control = middle.copy()
@@ -283,65 +287,3 @@ def _strip(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
 
 def _bezier(start: np.ndarray, control: np.ndarray, end: np.ndarray, at: float) -> np.ndarray:
     return (1 - at) ** 2 * start + 2 * at * (1 - at) * control + at**2 * end
-
-
-def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _subdivide(
-    shapes: list[np.ndarray],
-    triangles: np.ndarray,
-    materials: np.ndarray,
-    creases: set[tuple[int, int]],
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, set[tuple[int, int]]]:
-    """One step of Loop's scheme with creases (Loop 1987; Hoppe et al. 1994). Old vertices stay first."""
-    count = len(shapes[0])
-    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    opposite = np.concatenate([triangles[:, 2], triangles[:, 0], triangles[:, 1]])
-    edges, which = np.unique(np.sort(sides, 1), axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    uses = np.bincount(which, minlength=len(edges))
-    marked = np.array([tuple(edge) in creases for edge in edges.tolist()])
-    sharp = (uses != 2) | marked
-
-    degree = np.bincount(edges.ravel(), minlength=count)
-    sharp_degree = np.bincount(edges[sharp].ravel(), minlength=count)
-    beta = (0.625 - (0.375 + 0.25 * np.cos(2 * np.pi / np.maximum(degree, 3))) ** 2) / np.maximum(
-        degree, 1
-    )
-    result = []
-    for shape in shapes:
-        ends = shape[edges[:, 0]] + shape[edges[:, 1]]
-        wings = np.zeros_like(ends)
-        np.add.at(wings, which, shape[opposite])
-        middle = np.where(sharp[:, None], ends / 2, 0.375 * ends + 0.125 * wings)
-        around = np.zeros_like(shape)
-        np.add.at(around, edges[:, 0], shape[edges[:, 1]])
-        np.add.at(around, edges[:, 1], shape[edges[:, 0]])
-        smooth = shape * (1 - degree * beta)[:, None] + around * beta[:, None]
-        along = np.zeros_like(shape)
-        np.add.at(along, edges[sharp, 0], shape[edges[sharp, 1]])
-        np.add.at(along, edges[sharp, 1], shape[edges[sharp, 0]])
-        crease = shape * 0.75 + along * 0.125
-        kept = np.where((sharp_degree == 2)[:, None], crease, smooth)
-        kept = np.where((sharp_degree > 2)[:, None], shape, kept)
-        result.append(np.concatenate([kept, middle]))
-
-    n = len(triangles)
-    ab, bc, ca = count + which[:n], count + which[n : 2 * n], count + which[2 * n :]
-    a, b, c = triangles.T
-    finer = np.concatenate(
-        [
-            np.stack([a, ab, ca], 1),
-            np.stack([ab, b, bc], 1),
-            np.stack([ca, bc, c], 1),
-            np.stack([ab, bc, ca], 1),
-        ]
-    )
-    finer_creases = set()
-    for index in np.flatnonzero(marked).tolist():
-        first, second = edges[index].tolist()
-        finer_creases |= {(first, count + index), (second, count + index)}
-    return result, finer, np.tile(materials, 4), finer_creases

@@ -8,8 +8,9 @@ import numpy as np
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.head import Head
 from mx_capture.simulator.identity import draw_identity
-from mx_capture.simulator.renderer import TEXTURE_EXTENT, Camera, Lighting, Renderer
+from mx_capture.simulator.renderer import Camera, Lighting, Renderer
 from mx_capture.simulator.script import Script
+from mx_capture.simulator.shading import TEXTURE_EXTENT
 
 _FACE_CM = 18.5
 _TEXELS_PER_PIXEL = 1.3
@@ -47,7 +48,10 @@ class Scene:
         self.image = np.zeros((height, width, 3), np.float32)
 
     def render(self, t: float) -> np.ndarray:
-        """(H, W, 3) float32 linear RGB at time t, before the light's gain. Reused by the next call."""
+        """(H, W, 3) float32 linear RGB at time t without the light's gain.
+
+        The array is reused by the next call.
+        """
         vertices, normals, axes = self.head.pose(self.script.pose(t))
         self.renderer.draw(
             vertices, normals, axes, self.head.surface, self.head.textures, self._lamps,
@@ -72,7 +76,7 @@ class Background:
         self._height, self._width = height, width
         self._margin = margin = max(8, height // 12)
         self._canvas = _draw_room(rng, height + 2 * margin, width + 2 * margin)
-        self._amplitude = np.zeros(2)
+        self._amplitude: np.ndarray = np.zeros(2)
         if motion > 0 and rng.random() < 0.35:
             self._amplitude = rng.uniform(0.1, 0.8, 2) * margin * min(motion, 1.2)
         self._rate = rng.uniform(0.03, 0.25, 2)
@@ -112,8 +116,8 @@ def _draw_room(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
             cv2.circle(room, corner, int(min(w, h) / 2) + 1, colour, -1, cv2.LINE_AA)
         else:
             cv2.rectangle(room, corner, other, colour, -1 if rng.random() < 0.75 else 2)
-    grain = rng.standard_normal((height, width)).astype(np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), float(rng.uniform(0.8, 4.0)))
+    rough = rng.standard_normal((height, width)).astype(np.float32)
+    grain = cv2.GaussianBlur(rough, (0, 0), float(rng.uniform(0.8, 4.0)))
     room *= (1 + float(rng.uniform(0, 0.25)) * grain / grain.std())[..., None]
     blur = float(np.exp(rng.uniform(np.log(0.004), np.log(0.03)))) * height
     return np.clip(cv2.GaussianBlur(room, (0, 0), max(blur, 0.8)), 0.004, 3.0).astype(np.float32)

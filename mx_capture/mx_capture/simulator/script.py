@@ -138,6 +138,8 @@ class Script:
             acted = queue.pop()
             if strength > 0 and rng.random() < 0.06:
                 end = t + rng.uniform(0.8, 2.0)
+                if end > self.duration_s - 0.05:
+                    break
                 self.talks.append((t, end))
                 t = end + 0.3
             base = float(np.clip(rng.beta(1.6, 2.2), 0.08, 1.0))
@@ -155,8 +157,8 @@ class Script:
     def _neutral(self, rng: np.random.Generator, strength: float) -> None:
         t = rng.uniform(1.0, 4.0)
         while strength > 0 and t < self.duration_s:
-            end = min(t + rng.uniform(0.8, 3.0), self.duration_s)
-            if rng.random() < 0.4 and end - t > 0.5:
+            end = t + rng.uniform(0.8, 3.0)
+            if rng.random() < 0.4 and end < self.duration_s - 0.05:
                 self.talks.append((t, end))
             t = end + rng.uniform(1.0, 6.0)
 

@@ -60,9 +60,7 @@ class SimulatedSource:
         for start, end in self.script.talks:
             onset, apex, offset = (round(t * 1e9) for t in (start, (start + end) / 2, end))
             labels.append(
-                Label(
-                    self.subject, (SPEECH,), (1.0,), onset, apex, offset, "simulator", condition
-                )
+                Label(self.subject, (SPEECH,), (1.0,), onset, apex, offset, "simulator", condition)
             )
         return sorted(labels, key=lambda label: label.offset_ns)
 
@@ -100,7 +98,7 @@ class SimulatedSource:
         sensor.see(image @ _LUMINANCE, 0.0, self._gains(0.0, 0.0))
         end_us = round(config.duration_s * 1e6)
         last_us, sequence, frame, cut_us = 0.0, 0, 0, 0
-        held = np.zeros(0, EVENT_DTYPE)
+        held: np.ndarray = np.zeros(0, EVENT_DTYPE)
         for now_us in self._times(scene):
             before = image
             image = scene.render(now_us * 1e-6).copy()
