@@ -18,7 +18,7 @@ MARKS_TOPIC = "/marks"
 STRING_TYPE = "std_msgs/msg/String"
 
 _MB = 1_000_000
-_IDLE_S = 0.1
+_IDLE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Recorder:
         self.counters = RecorderCounters()
         self.error: str | None = None
         self._queue: deque[tuple[str, str, int, bytes]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder")
         self._thread.start()
 
@@ -71,17 +71,16 @@ class Recorder:
 
     def add(self, topic: str, type_name: str, stamp_ns: int, cdr: bytes) -> bool:
         """Queue one message with the ROS time in ns of its arrival; False when it was dropped."""
-        with self._changed:
+        with self._lock:
             counters = self.counters
             counters.received[topic] += 1
             full = counters.queue_bytes + len(cdr) > self._config.queue_mb * _MB
-            if full or self._stopping or self.error is not None:
+            if full or self._stopping.is_set() or self.error is not None:
                 counters.dropped[topic] += 1
                 return False
             self._queue.append((topic, type_name, stamp_ns, cdr))
             counters.queue_bytes += len(cdr)
             counters.longest_queue_bytes = max(counters.longest_queue_bytes, counters.queue_bytes)
-            self._changed.notify()
             return True
 
     def mark(self, text: str, stamp_ns: int) -> bool:
@@ -90,21 +89,23 @@ class Recorder:
 
     def stop(self) -> RecorderCounters:
         """Write what waits and close the bag; raises MxError if it could not be written."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        with self._lock:
+            self._stopping.set()
         self._thread.join()
         if self.error is not None:
             raise MxError(self.error)
         return self.counters
 
     def _run(self) -> None:
+        # The queue is looked at now and then: waking this thread for each message would cost the
+        # threads that receive them more than the writing does.
         try:
-            while self._write_waiting():
+            while self._write_waiting() or not self._stopping.wait(_IDLE_S):
                 pass
+            self._write_waiting()
             self._writer.close()
         except MxError as error:
-            with self._changed:
+            with self._lock:
                 self.error = str(error)
                 for topic, *_ in self._queue:
                     self.counters.dropped[topic] += 1
@@ -112,22 +113,17 @@ class Recorder:
                 self.counters.queue_bytes = 0
 
     def _write_waiting(self) -> bool:
-        """Write one message, or wait for it a moment; False when all is written and it is over."""
-        with self._changed:
-            if not self._queue:
-                if self._stopping:
-                    return False
-                self._changed.wait(_IDLE_S)
-            message = self._queue[0] if self._queue else None
+        """Write all that waits; False when there was nothing."""
+        found = bool(self._queue)
+        while self._queue:
+            topic, _, _, cdr = message = self._queue[0]
+            with self._writing:
+                self._writer.write(*message)
+            with self._lock:
+                self._queue.popleft()
+                self.counters.queue_bytes -= len(cdr)
+                self.counters.written[topic] += 1
+                self.counters.bytes_written += len(cdr)
         with self._writing:
-            if message is None:
-                self._writer.flush_if_due()
-                return True
-            self._writer.write(*message)
-        with self._changed:
-            self._queue.popleft()
-            topic, _, _, cdr = message
-            self.counters.queue_bytes -= len(cdr)
-            self.counters.written[topic] += 1
-            self.counters.bytes_written += len(cdr)
-        return True
+            self._writer.flush_if_due()
+        return found
