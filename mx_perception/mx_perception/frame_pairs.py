@@ -21,8 +21,8 @@ from mx_perception.networks.cvae import CvaeConfig
 
 AGES = (1, 1, 2, 3, 4, 6, 10)
 """Ages of key frames in frames: 33 to 333 ms at 30 frames a second, fresh ones more often."""
-STRIDE = 3
-"""Every third frame is a target: neighbours teach nearly the same."""
+STRIDE = 6
+"""Every sixth frame is a target: neighbours teach nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> 
 def pairs_of(
     source: Source, config: CvaeConfig, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(key, target, events) of each third RGB frame and face; the key's age is drawn from AGES.
+    """(key, target, events) of each sixth RGB frame and face; the key's age is drawn from AGES.
 
     All three share the box that the face had in the key frame: only the face moves.
     """

@@ -1,0 +1,126 @@
+"""Reconstruction: pairs of frames, spoilt key frames, training, and what the network gains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mx_perception.checkpoint import load_checkpoint
+from mx_perception.degrade import KINDS, DegradeConfig, degrade
+from mx_perception.folds import Fold
+from mx_perception.frame_pairs import FramePairs
+from mx_perception.networks.cvae import Cvae, CvaeConfig
+from mx_perception.reconstruction import Reconstructor
+from mx_perception.train_reconstruction import (
+    TrainReconstructionConfig,
+    evaluate_pairs,
+    integrate,
+    reconstruct,
+    train_fold,
+)
+
+SIZE = 32
+NETWORK = CvaeConfig(height=SIZE, width=SIZE, bins=2, channels=8, latent=8)
+CLEAN = DegradeConfig(degradations="")
+
+
+def moving_squares(count: int, seed: int = 0) -> FramePairs:
+    """A bright square moves sideways; events are ON where it arrives and OFF where it leaves."""
+    rng = np.random.default_rng(seed)
+    keys = np.full((count, 1, SIZE, SIZE), 60, np.uint8)
+    targets = keys.copy()
+    events = np.zeros((count, 2, 2, SIZE, SIZE), np.uint8)
+    for i in range(count):
+        y, x = rng.integers(4, 18, 2)
+        shift = int(rng.choice([-3, -2, 2, 3]))
+        keys[i, 0, y : y + 8, x : x + 8] = 180
+        targets[i, 0, y : y + 8, x + shift : x + shift + 8] = 180
+        moved = targets[i, 0].astype(int) - keys[i, 0]
+        events[i, :, 1] = np.where(moved > 0, 3, 0)
+        events[i, :, 0] = np.where(moved < 0, 3, 0)
+    names = tuple(f"s{i % 4}" for i in range(count))
+    return FramePairs(keys, targets, events, names)
+
+
+def silent(line: str, figures: dict[str, float]) -> None:
+    """A report that nobody reads."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spoilt_frames_are_spoilt_as_named(kind: str) -> None:
+    image = np.random.default_rng(0).integers(40, 120, (3, 64, 64), dtype=np.uint8)
+    before = image.copy()
+    spoilt = degrade(image, kind, np.random.default_rng(0))
+    np.testing.assert_array_equal(image, before)
+    assert spoilt.shape == image.shape and spoilt.dtype == np.uint8
+    if kind == "dark":
+        assert spoilt.mean() < 0.2 * image.mean()
+    elif kind == "bright":
+        assert spoilt.mean() > 1.8 * image.mean()
+    else:
+        assert spoilt.std() < 0.8 * image.std()
+
+
+def test_integration_of_exact_events_is_exact() -> None:
+    key = np.full((1, 4, 4), 100, np.uint8)
+    events = np.zeros((2, 2, 4, 4), np.uint8)
+    events[0, 1, 0, 0], events[1, 0, 1, 1] = 3, 2
+    frame = integrate(key, events, 0.1)
+    assert frame[0, 0, 0] == round(100 * np.exp(0.3)) and frame[0, 1, 1] == round(
+        100 * np.exp(-0.2)
+    )
+    assert (frame == 100).sum() == 14
+
+
+def test_it_learns_to_move_squares(tmp_path: Path) -> None:
+    pairs, fold = moving_squares(160), Fold(("s0", "s1", "s2"), ("s3",))
+    config = TrainReconstructionConfig(epochs=8, batch=16, learning_rate=4e-3)
+    result = train_fold(pairs, fold, tmp_path, config, NETWORK, CLEAN, silent)
+    clean = result["conditions"]["clean"]
+    assert clean["network"]["psnr_motion"] > clean["copy"]["psnr_motion"] + 3.0
+    assert load_checkpoint(tmp_path, "reconstruction").metrics == result
+    key, target, events = pairs[0]
+    frame, uncertainty = Reconstructor(tmp_path).reconstruct(events, key[0])
+    moved = key[0] != target[0]
+    assert uncertainty[moved].mean() > uncertainty[~moved].mean()
+    assert np.abs(frame.astype(int) - target[0])[moved].mean() < 60
+
+
+def test_every_condition_is_in_the_table() -> None:
+    pairs = moving_squares(8)
+    result = evaluate_pairs(Cvae(NETWORK).eval(), pairs, DegradeConfig())
+    assert set(result["conditions"]) == {"clean", *KINDS}
+    clean = result["conditions"]["clean"]
+    assert clean["network"] == clean["copy"]
+    assert clean["integration"]["psnr_motion"] > clean["copy"]["psnr_motion"]
+
+
+def test_baselines_without_events_or_key_do_not_look_at_them() -> None:
+    torch.manual_seed(0)
+    key, _, events = moving_squares(1)[0]
+    blind = Cvae(replace(NETWORK, use_events=False)).eval()
+    torch.nn.init.normal_(blind.out.weight, std=0.1)
+    np.testing.assert_array_equal(
+        reconstruct(blind, key, events), reconstruct(blind, key, np.zeros_like(events))
+    )
+    keyless = Cvae(replace(NETWORK, use_key=False)).eval()
+    torch.nn.init.normal_(keyless.out.weight, std=0.1)
+    np.testing.assert_array_equal(
+        reconstruct(keyless, key, events), reconstruct(keyless, np.zeros_like(key), events)
+    )
+
+
+def test_the_latent_is_drawn_and_the_mean_is_repeatable() -> None:
+    torch.manual_seed(0)
+    network = Cvae(NETWORK).eval()
+    torch.nn.init.normal_(network.out.weight, std=0.1)
+    key, target, events = (torch.from_numpy(array)[None] for array in moving_squares(1)[0])
+    with torch.inference_mode():
+        one, two = (network(events, key.float() / 255).mean for _ in range(2))
+        drawn = network(events, key.float() / 255, sample=True).mean
+        kl = network(events, key.float() / 255, target.float() / 255).kl
+    assert torch.equal(one, two) and not torch.equal(one, drawn)
+    assert kl.shape == (1,) and kl > 0
