@@ -77,6 +77,15 @@ def test_annotations_round_trip_and_join_the_session(session):
     assert [item.source for item in found] == ["annotator", "annotator", "simulator"]
 
 
+def test_labels_of_a_bag_are_not_put_into_it(session, tmp_path):
+    write_annotations(session / "recording", [label(10, 20, 30)])
+    assert read_annotations(session) == [label(10, 20, 30)]
+    (session / "recording").rename(tmp_path / "bag")
+    write_annotations(tmp_path / "bag", [label(1, 2, 3)])
+    assert (tmp_path / "bag.labels.yaml").is_file()
+    assert read_annotations(tmp_path / "bag") == [label(1, 2, 3)]
+
+
 def test_the_overview(page):
     overview = json.loads(fetch(f"{page}/session.json"))
     assert overview["subject"] == "s01" and overview["has_events"]

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import yaml
+from mcap.reader import make_reader
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.recording import cdr, qos
@@ -98,6 +99,18 @@ def test_bag_is_what_rosbag2_expects(tmp_path):
         # The type comes from the bag itself.
         message = reader.deserialize(next(reader.messages([events]))[2], events.msgtype)
         assert message.encoding == "evt3"
+
+
+def test_another_reader_agrees(tmp_path):
+    write_session(TinySource(), tmp_path / "a", INFO)
+    with (tmp_path / "a" / "recording" / "recording_0.mcap").open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        assert reader.get_header().profile == "ros2"
+        statistics = reader.get_summary().statistics
+        messages = list(reader.iter_messages())
+    assert statistics.message_count == len(messages) == 31
+    assert {schema.encoding for schema, _, _ in messages} == {"ros2msg"}
+    assert all(channel.metadata["offered_qos_profiles"] for _, channel, _ in messages)
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path):

@@ -1,4 +1,4 @@
-"""Labels that were added after a recording: `labels.yaml` beside it, never inside the bag."""
+"""Labels that were added after a recording: `labels.yaml` beside the bag, never inside it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,29 @@ from typing import Any
 import yaml
 
 from mx_capture.errors import MxError
+from mx_capture.recording.session_info import SESSION_FILE
 from mx_capture.stream import Label
 
 LABELS_FILE = "labels.yaml"
 FIELDS = ("subject", "au", "intensity", "onset_ns", "apex_ns", "offset_ns", "source", "condition")
 
 
+def labels_file(path: Path) -> Path:
+    """Where the labels of a session, or of a rosbag2 folder, are kept."""
+    if not (path / "metadata.yaml").is_file():
+        return path / LABELS_FILE
+    bag = path.resolve()
+    if (bag.parent / SESSION_FILE).is_file():
+        return bag.parent / LABELS_FILE
+    return bag.with_name(f"{bag.name}.{LABELS_FILE}")
+
+
 def read_annotations(session: Path) -> list[Label]:
-    """The labels in `labels.yaml` of a session, in its order; none without the file.
+    """The labels beside a recording, in their order; none without the file.
 
     Raises MxError naming the file and the wrong entry.
     """
-    path = session / LABELS_FILE
+    path = labels_file(session)
     if not path.is_file():
         return []
     try:
@@ -35,7 +46,7 @@ def read_annotations(session: Path) -> list[Label]:
 
 
 def write_annotations(session: Path, labels: Sequence[Label]) -> None:
-    """Replace `labels.yaml` by these labels, in the order of their onsets, all or nothing."""
+    """Replace the labels beside a recording, in the order of their onsets, all or nothing."""
     ordered = sorted(labels, key=lambda label: (label.onset_ns, label.offset_ns))
     entries = [
         {
@@ -50,7 +61,7 @@ def write_annotations(session: Path, labels: Sequence[Label]) -> None:
         }
         for label in ordered
     ]
-    path = session / LABELS_FILE
+    path = labels_file(session)
     partial = path.with_suffix(".yaml.partial")
     try:
         partial.write_text(
