@@ -103,6 +103,7 @@ class Tensorizer:
         """The hop tensors that this packet completes, oldest first."""
         stream = self._stream_for(packet)
         tensors = stream.push(packet)
+        self.clock.observe_triggers(stream.triggers)
         self.clock.observe(packet, stream.now_us)
         self._hand_over_faces(stream)
         return [self._stamped(tensor) for tensor in tensors]
@@ -117,6 +118,7 @@ class Tensorizer:
 
     def add_frame(self, frame: Frame, rois: Rois) -> list[FaceCrop]:
         """The face crops of an RGB frame; opens its frame tensors (see `frame_tensors`)."""
+        self.clock.observe_frame(frame.stamp_ns)
         if self._last_frame is not None:
             start_ns, start_rois = self._last_frame
             kept = {face: roi for face, roi in start_rois.items() if face in rois}

@@ -24,12 +24,12 @@ _FATES = ("in_roi", "outside_roi", "no_face", "late", "out_of_range", "dropped_b
 def fuzz(total: int, seed: int) -> str:
     """Feed `total` words; raises AssertionError when the counts do not add up."""
     rng = np.random.default_rng(seed)
-    height, width = (int(side) for side in rng.choice([1, 40, 480, 720, 2048], 2))
+    height, width = rng.choice([1, 40, 480, 720, 2048], 2).tolist()
     stream = TensorStream(TensorConfig(height=64, width=64, bins=3), "evt3", height, width)
     decoder = Evt3Decoder(height, width)
     fed = packets = tensors = decoded = 0
     while fed < total:
-        n = int(min(rng.integers(0, 200_000), total - fed))
+        n = min(int(rng.integers(0, 200_000)), total - fed)
         like_a_stream = random_words(rng, n // 2, height, width)
         words = np.concatenate([like_a_stream, rng.integers(0, 1 << 16, n - n // 2, np.uint16)])
         payload = words.tobytes()

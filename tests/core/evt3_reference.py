@@ -101,8 +101,9 @@ class SlowTensors:
         self.longest_gap = 1_000_000
         self.face_sets: list[tuple[int, dict[str, Roi]]] = []
         self.delay = 0
-        self.start: int | None = None
+        self.open, self.start = False, 0
         self.faces: dict[str, Roi] = {}
+        self.data: dict[str, np.ndarray] = {}
         self.counts: Counter[str] = Counter()
         self.tensors: list[tuple[str, int, int, np.ndarray, int, int]] = []
 
@@ -114,7 +115,7 @@ class SlowTensors:
             self._reach(self.decoder.now)
 
     def _reach(self, t: int) -> None:
-        if self.start is None:
+        if not self.open:
             self._begin(t // self.hop * self.hop)
         elif t < self.start - self.longest_gap:
             self.counts["time_jumps"] += 1
@@ -130,7 +131,7 @@ class SlowTensors:
             self._begin(self.start + self.hop)
 
     def _begin(self, start: int) -> None:
-        self.start = start
+        self.open, self.start = True, start
         known = [faces for t, faces in self.face_sets if t <= start - self.delay]
         if known:
             self.faces = known[-1]
@@ -160,7 +161,8 @@ class SlowTensors:
             row = math.floor((y + 0.5 - roi.y) * self.crop[0] / roi.height)
             if 0 <= column < self.crop[1] and 0 <= row < self.crop[0]:
                 hit = True
-                self.data[face][(t - self.start) * self.bins // self.hop, p, row, column] += 1
+                time_bin = (t - self.start) * self.bins // self.hop
+                self.data[face][time_bin, p, row, column] += 1
         self.counts["in_roi" if hit else "outside_roi"] += 1
 
 
