@@ -1,0 +1,46 @@
+"""Spotting figures on scores that are perfect, late, or wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mx_perception.action_units import AU_NUMBERS
+from mx_perception.spotter import SpotterConfig
+from mx_perception.spotting import SpottingCounts, count, spans_as_scores, spot
+from toy_faces import toy_sequence
+
+CONFIG = SpotterConfig()
+
+
+def test_perfect_scores_find_everything_at_once() -> None:
+    sequence = toy_sequence("s", 0)
+    counts = count(sequence, spot(spans_as_scores(sequence), sequence.hop_us, CONFIG))
+    report = counts.report()
+    assert report["labels"] == report["found"] == report["hits"] == len(AU_NUMBERS)
+    assert report["strs"] == report["f1_spotting"] == 1.0
+    assert report["false_alarms_per_minute"] == 0.0
+    assert report["onset_error_ms"]["median"] == pytest.approx(10.0)
+    assert report["latency_ms"]["median"] == pytest.approx(10.0 + CONFIG.confirm_us / 1000)
+
+
+def test_the_wrong_unit_is_spotted_but_not_analysed() -> None:
+    sequence = toy_sequence("s", 0)
+    wrong = np.roll(spans_as_scores(sequence), 1, axis=1)
+    report = count(sequence, spot(wrong, sequence.hop_us, CONFIG)).report()
+    assert report["f1_spotting"] == 1.0 and report["f1_analysis"] == report["strs"] == 0.0
+
+
+def test_alarms_where_nothing_is_labelled_are_counted() -> None:
+    sequence = toy_sequence("s", 0)
+    scores = spans_as_scores(sequence)
+    scores[640:660, 3] = 0.9
+    report = (count(sequence, spot(scores, sequence.hop_us, CONFIG)) + SpottingCounts()).report()
+    assert report["false_alarms_per_minute"] == pytest.approx(60 / 7.2)
+    assert report["found"] == report["hits"] + 1
+
+
+def test_silence_finds_nothing() -> None:
+    sequence = toy_sequence("s", 0)
+    report = count(sequence, spot(np.zeros((720, 14)), sequence.hop_us, CONFIG)).report()
+    assert report["hits"] == report["found"] == 0 and report["f1_spotting"] == 0.0
+    assert report["latency_ms"] is None
