@@ -6,9 +6,8 @@ import time
 
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
-
 from mx_capture.node_setup import RESULT_QOS
+from rclpy.executors import SingleThreadedExecutor
 
 
 class Graph:

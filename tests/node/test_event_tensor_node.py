@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 from event_camera_msgs.msg import EventPacket
-from sensor_msgs.msg import Image
-
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.conversions import (
     image_to_message,
@@ -15,6 +13,8 @@ from mx_capture.conversions import (
 from mx_capture.node_setup import EVENTS_QOS
 from mx_capture.nodes.event_tensor_node import EventTensorNode
 from mx_capture.stream import EVENT_DTYPE, Packet
+from sensor_msgs.msg import Image
+
 from mx_msgs import msg as mx
 
 HEIGHT, WIDTH = 180, 240
@@ -112,7 +112,7 @@ def test_random_bytes_and_unknown_encodings_are_counted_and_survived(graph, wire
 
 
 def test_frame_tensors_pair_with_their_crops(graph, wired):
-    node, _, events, boxes = wired
+    _, _, events, boxes = wired
     frame_tensors = graph.listen(mx.EventTensor, "frame_tensors")
     crops = graph.listen(Image, "face_crops")
     images = graph.publisher(Image, "rgb/image_raw")

@@ -1,0 +1,138 @@
+"""What all nodes share: parameters, lifecycle, diagnostics, exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
+from mx_capture.node_setup import ManagedNode
+from rcl_interfaces.srv import DescribeParameters
+from rclpy.parameter import Parameter
+
+from mx_msgs.msg import Face
+
+
+@dataclass(frozen=True)
+class LampConfig(Config):
+    level: int = setting(3, "Brightness", minimum=1, maximum=9, read_only=False)
+    colour: str = setting("red", "Colour", choices=("red", "blue"))
+
+
+class LampNode(ManagedNode):
+    def __init__(self):
+        super().__init__("lamp_node", LampConfig)
+
+    def load(self):
+        self.update()
+        if self.lamp.colour == "blue":
+            raise MxError("no blue lamp; set colour to red")
+
+    def update(self):
+        self.lamp = self.config(LampConfig)
+
+    def start(self):
+        self.faces = self.publish_to(Face, "faces")
+
+
+def test_parameters_describe_themselves(graph):
+    (node,) = graph.start(LampNode)
+    client = graph.peer.create_client(DescribeParameters, "lamp_node/describe_parameters")
+    request = DescribeParameters.Request(names=["level", "colour", "autostart"])
+    future = client.call_async(request)
+    graph.until(future.done)
+    level, colour, autostart = future.result().descriptors
+    assert (level.description, level.read_only) == ("Brightness", False)
+    assert (level.integer_range[0].from_value, level.integer_range[0].to_value) == (1, 9)
+    assert colour.read_only and "red, blue" in colour.additional_constraints
+    assert autostart.description
+    assert node.lamp == LampConfig()
+
+
+def test_safe_parameters_change_while_running_and_wrong_values_do_not(graph):
+    (node,) = graph.start(LampNode)
+    assert node.set_parameters([Parameter("level", value=5)])[0].successful
+    graph.until(lambda: node.lamp.level == 5)
+    assert not node.set_parameters([Parameter("level", value=10)])[0].successful
+    assert not node.set_parameters([Parameter("colour", value="blue")])[0].successful
+    assert node.lamp == LampConfig(level=5)
+
+
+def test_a_lifecycle_manager_drives_the_node_where_autostart_is_off(graph):
+    (node,) = graph.start(LampNode, autostart="false")
+    change = graph.peer.create_client(ChangeState, "lamp_node/change_state")
+    states = []
+    for transition in (
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_ACTIVATE,
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_ACTIVATE,
+    ):
+        future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        graph.until(future.done)
+        assert future.result().success
+        states.append(node.count_publishers("/faces"))
+    assert states == [0, 1, 0, 1]
+
+
+def test_diagnostics_tell_the_state(graph):
+    graph.start(LampNode)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    graph.until(lambda: heard)
+    status = heard[0].status[0]
+    assert (status.name, status.message) == ("/lamp_node", "ok")
+    assert {item.key: item.value for item in status.values}["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("nosuch:=1",), "unknown parameter nosuch"),
+        (("threads:=99",), "threads"),
+        (("threads:=few",), "threads"),
+        (("model:=nowhere",), "nowhere"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_in_one_line(words, named):
+    arguments = [word for value in words for word in ("-p", value)]
+    done = subprocess.run(
+        [sys.executable, "-c", _MAIN, "--ros-args", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_node_quietly(number):
+    node = subprocess.Popen(
+        [sys.executable, "-c", _MAIN],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert "ready" in node.stdout.readline()
+    node.send_signal(number)
+    output, _ = node.communicate(timeout=30)
+    assert (node.returncode, output) == (0, "")
+
+
+_MAIN = """
+from mx_capture.node_setup import run
+from mx_perception.nodes.au_classifier_node import AuClassifierNode
+class Announced(AuClassifierNode):
+    def start(self):
+        super().start()
+        print("ready", flush=True)
+run(Announced)
+"""
