@@ -14,6 +14,7 @@ from mx_capture.files import open_source
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mx_perception.demo.summary import Counts, Inputs
 from mx_perception.nodes.monitor_node import MonitorNode
@@ -41,6 +42,15 @@ _RECORDED = {
 }
 
 
+def _render(console: Console) -> None:
+    """Have the simulated session in the cache before any node asks for it."""
+    title = "rendering the simulated person (once; later runs use the cache)"
+    columns = (TextColumn(title), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        simulated_session(SimulationConfig(), lambda share: bar.update(task, completed=share))
+
+
 class DemoGraph:
     """The processes of one demo run."""
 
@@ -48,8 +58,7 @@ class DemoGraph:
         self.out, self.console = out, console
         self._process: subprocess.Popen[bytes] | None = None
         if events is None and rgb is None:
-            with console.status("rendering the simulated person (once; later runs use the cache)"):
-                simulated_session(SimulationConfig(), progress=None)
+            _render(console)
             self.inputs = Inputs(events=True, rgb=True, simulated=True)
             self.cameras = ["simulator_node"]
             self._command = self._launch("demo.launch.xml", {})
