@@ -69,7 +69,8 @@ class Pipeline:
             if image is not None:
                 yield from self._found(image.stamp_ns, self.finder.in_events(image), True)
         elif isinstance(item, Frame):
-            self.tensorizer.frame_size = item.image.shape[0], item.image.shape[1]
+            height, width = item.image.shape[:2]
+            self.tensorizer.observe_frame(item.stamp_ns, (height, width))
             faces = self.finder.in_frame(item)
             yield from self._found(item.stamp_ns, faces, False)
             if faces is not None:

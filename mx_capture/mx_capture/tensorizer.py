@@ -105,8 +105,14 @@ class Tensorizer:
         tensors = stream.push(packet)
         self.clock.observe_triggers(stream.triggers)
         self.clock.observe(packet, stream.now_us)
+        self.clock.observe_triggers(stream.triggers)
         self._hand_over_faces(stream)
         return [self._stamped(tensor) for tensor in tensors]
+
+    def observe_frame(self, stamp_ns: int, size: tuple[int, int]) -> None:
+        """Every RGB frame's stamp, which a `trigger` clock pairs with its pulse, and its size."""
+        self.frame_size = size
+        self.clock.observe_frame(stamp_ns)
 
     def add_faces(self, stamp_ns: int, rois: Rois, in_events: bool = False) -> None:
         """Face boxes of the image of `stamp_ns`, in its pixels, or in event pixels."""
@@ -142,7 +148,7 @@ class Tensorizer:
             window = self._windows[0]
             start_us = self.clock.sensor_us(window.start_ns)
             end_us = self.clock.sensor_us(window.end_ns)
-            if self.stream.now_us < end_us:
+            if self.stream.now_us is None or self.stream.now_us < end_us:
                 return
             self._windows.popleft()
             for face, roi in window.rois.items():
@@ -170,7 +176,7 @@ class Tensorizer:
         image = self.stream.event_image(self.options.event_image_us)
         if image is None:
             return None
-        return Frame(self.clock.stamp_ns(self.stream.now_us), image)
+        return Frame(self.clock.stamp_ns(now_us), image)
 
     def totals(self) -> Counter[str]:
         """All counts since the start, of this class, the event stream and the clock."""

@@ -76,7 +76,8 @@ class EventTensorNode(ManagedNode):
         self.publish_event_image()
 
     def on_camera_info(self, message: CameraInfo) -> None:
-        self.tensorizer.frame_size = message.height, message.width
+        stamp_ns = time_to_ns(message.header.stamp)
+        self.tensorizer.observe_frame(stamp_ns, (message.height, message.width))
 
     def on_faces(self, message: mx.Faces) -> None:
         in_events = message.header.frame_id == self._event_frame
