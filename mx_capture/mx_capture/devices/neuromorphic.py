@@ -64,6 +64,8 @@ def open_neuromorphic(config: NeuromorphicConfig) -> NeuromorphicStream:
             iterator_timeout=_WAIT_S,
             raw=model.raw,
             serial=config.serial or None,
+            # Its stamps are those of the first of the USB packets that it merges.
+            iterator_maximum_raw_packets=1,
         )
     except (RuntimeError, ValueError, OverflowError, struct.error) as error:
         raise MxError(_reason(model, matching[0].serial, str(error))) from error
@@ -87,7 +89,7 @@ class NeuromorphicStream:
         self._measured_at = -_TEMPERATURE_S
         self._encoder = Evt3Encoder(self._height, self._width)
         self._held = bytearray()
-        self._held_since_ns = 0
+        self._held_since_ns = self._held_until_ns = 0
         self._frames: list[Frame] = []
         self._base_ns: int | None = None
         self._seq = 0
@@ -142,8 +144,9 @@ class NeuromorphicStream:
             self._seq += 1  # readers see the loss as a missing packet
         stamp_ns = round(ring.system_time * 1e9)
         words = bytes(data) if raw else self._encoded(data)
-        if words and not self._held:
+        if not self._held:
             self._held_since_ns = stamp_ns
+        self._held_until_ns = stamp_ns
         self._held += words
         if self.frame_size is not None:
             self._take_frames(data.frames, ring, stamp_ns)
@@ -164,7 +167,8 @@ class NeuromorphicStream:
         events = bytes(self._held)
         self._held.clear()
         packet = Packet(
-            stamp_ns=self._held_since_ns,
+            # When the last of it arrived, so that no event is younger than its packet.
+            stamp_ns=self._held_until_ns,
             seq=self._seq,
             encoding="evt3",
             height=self._height,
