@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -35,4 +35,5 @@ def main(argv: list[str]) -> int:
     else:
         raise MxError(f"there are no tests {suite}: give {', '.join(SUITES)} or a path")
     command = [sys.executable, "-m", "pytest", "--no-header", "-ra", *paths, *options]
-    return subprocess.call(command, cwd=ROOT)
+    os.chdir(ROOT)
+    os.execv(sys.executable, command)
