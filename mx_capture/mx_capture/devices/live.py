@@ -59,8 +59,11 @@ class LiveSource:
         self.frame_size = self._stream.frame_size
 
     def __iter__(self) -> Iterator[Packet | Frame]:
-        """Items as they come, until `stop`."""
+        """Items as they come, until `stop`; a `stop` from now on counts."""
         self._stopped.clear()
+        return self._items()
+
+    def _items(self) -> Iterator[Packet | Frame]:
         first_seq = self._next_seq
         try:
             while not self._stopped.is_set():

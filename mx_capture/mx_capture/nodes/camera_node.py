@@ -102,6 +102,8 @@ class CameraNode(ManagedNode):
         try:
             for item in self._items:
                 self.publish(item)
+            if self._play_clock.stopped.is_set():
+                return
             self.get_logger().info(f"end of {self.source.name}")
             self.health.facts["ended"] = "true"
         except Stopped:
