@@ -25,12 +25,13 @@ from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.sequences import FaceSequence
+from mx_perception.views import AugmentConfig
 from mx_perception.windows import (
     MICRO_HOPS,
     NO_CLASS,
-    AugmentConfig,
     Batch,
     Window,
+    channels,
     clip_windows,
     render,
 )
@@ -51,15 +52,12 @@ class TrainAuConfig(Config):
     seed: int = setting(0, "Of weights, windows and augmentation", minimum=0)
 
 
-MODALITIES = ("events",)
-
 Report = Callable[[str, dict[str, float]], None]
 """Called with a line and figures after each epoch."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `./mx train au` beside those of every training."""
-    parser.add_argument("--modality", choices=MODALITIES, default="events", help="what it reads")
     for config in (TrainAuConfig, AugmentConfig, AuNetworkConfig):
         config.add_arguments(parser)
 
@@ -73,6 +71,10 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     subjects = [sequence.subject for sequence in sequences]
     folds = make_folds(subjects, arguments.folds or default_folds(subjects), config.seed)
     folds = folds if arguments.folds else folds[:1]
+    network_config = AuNetworkConfig.from_arguments(arguments)
+    network_config = dataclasses.replace(
+        network_config, polarities=channels(network_config.modality)
+    )
     results = []
     for number, fold in enumerate(folds):
         results.append(
@@ -81,7 +83,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
                 fold,
                 out / f"fold_{number}" if arguments.folds else out,
                 config,
-                AuNetworkConfig.from_arguments(arguments),
+                network_config,
                 AugmentConfig.from_arguments(arguments),
                 report,
                 arguments.resume,
@@ -154,7 +156,7 @@ def evaluate_clips(
     truth, guess, active, scores = [], [], [], []
     for begin in range(0, len(windows), config.batch):
         part = windows[begin : begin + config.batch]
-        batch = render(sequences, part, config.hops, network.config.pool)
+        batch = render(sequences, part, config.hops, network.map_size, network.config.modality)
         with torch.no_grad():
             logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
         truth.append(batch.classes)
@@ -248,7 +250,15 @@ def _epoch(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = [windows[i] for i in order[begin : begin + config.batch]]
-        batch = render(sequences, part, config.hops, network.config.pool, rng, augment)
+        batch = render(
+            sequences,
+            part,
+            config.hops,
+            network.map_size,
+            network.config.modality,
+            rng,
+            augment,
+        )
         loss = _loss(network, batch, config)
         if not torch.isfinite(loss):
             raise MxError(

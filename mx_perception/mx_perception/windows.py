@@ -1,10 +1,4 @@
-"""Windows of sequences as batches, with the augmentations that are right for events.
-
-An expression played backwards is an expression whose events have the other polarity: reversing
-time and swapping polarity go together. Mirroring left and right leaves every Action Unit what it
-is. Positions move as coordinates, with a random place inside the pixel, so that nothing is
-interpolated; counts stay counts.
-"""
+"""Windows of sequences as batches: which clips there are, and how they become tensors."""
 
 from __future__ import annotations
 
@@ -13,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mx_capture.config import Config, setting
 
 from mx_perception.action_units import AU_NUMBERS
+from mx_perception.pictures import PICTURE_CHANNELS, pictures
 from mx_perception.sequences import FaceSequence, Span
+from mx_perception.views import AugmentConfig, View, draw_view
 
+MODALITIES = ("events", "rgb", "fused")
+EVENT_CHANNELS = 2
 NEUTRAL_CLASS = len(AU_NUMBERS)
 NO_CLASS = -1
 """Of a clip with several Action Units: it teaches scores, not the class."""
@@ -25,20 +22,6 @@ NEUTRAL_HOPS = 24
 """Pauses shorter than this are no neutral clips."""
 MICRO_HOPS = 51
 """Micro-expressions last at most half a second (Yan et al. 2013)."""
-
-
-@dataclass(frozen=True)
-class AugmentConfig(Config):
-    """How far a window may be changed; each is drawn anew every time."""
-
-    shift_px: float = setting(5.0, "Shift of the crop, px at 128", minimum=0)
-    scale: float = setting(0.1, "Relative change of size", minimum=0, maximum=0.5)
-    rotation: float = setting(0.1, "Roll of the head, rad", minimum=0, maximum=1)
-    rate: float = setting(0.3, "Relative change of speed", minimum=0, maximum=0.8)
-    drop: float = setting(0.4, "Largest share of events dropped", minimum=0, maximum=0.95)
-    noise: float = setting(0.02, "Most noise events per pixel and hop", minimum=0, maximum=1)
-    reverse: float = setting(0.3, "Share of windows played backwards", minimum=0, maximum=1)
-    mirror: float = setting(0.5, "Share of windows mirrored", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)
@@ -67,8 +50,9 @@ class Window:
 class Batch:
     """A batch of windows.
 
-    `x (T, B, 2, H/pool, W/pool) uint8`; `activity (T, B, 14) float32`, 1 from onset to offset;
-    `classes (B,)`; `weights (T, B) float32`, each hop's share in the clip, with a sum of 1.
+    `x (T, B, P, H, W) uint8`, pooled as the network pools; `activity (T, B, 14) float32`, 1 from
+    onset to offset; `classes (B,)`; `weights (T, B) float32`, each hop's share in the clip, with a
+    sum of 1.
     """
 
     x: np.ndarray
@@ -102,45 +86,43 @@ def render(
     sequences: Sequence[FaceSequence],
     windows: Sequence[Window],
     hops: int,
-    pool: int,
+    size: tuple[int, int],
+    modality: str = "events",
     rng: np.random.Generator | None = None,
     augment: AugmentConfig | None = None,
 ) -> Batch:
-    """Make a batch, pooled as the network pools. Without `augment` it is exactly what is stored."""
-    height, width = (side // pool for side in sequences[0].size)
-    x = np.zeros((hops, len(windows), 2, height, width), np.uint8)
+    """Make a batch at the network's `size`. Without `augment` it is exactly what is stored."""
+    x = np.zeros((hops, len(windows), channels(modality), *size), np.uint8)
     activity = np.zeros((hops, len(windows), len(AU_NUMBERS)), np.float32)
     weights = np.zeros((hops, len(windows)), np.float32)
     middles = np.arange(hops) + 0.5
     for row, window in enumerate(windows):
         sequence = sequences[window.sequence]
-        if augment is None or rng is None:
-            events, clock = _events(sequence, window.first, hops), _Clock(window.first, 0.0, 1.0)
-        else:
-            events, clock = _augmented(sequence, window, hops, rng, augment)
-        x[:, row] = _histogram(events, hops, sequence.size, pool)
+        view = View(window.first)
+        if augment is not None and rng is not None:
+            view = draw_view(window.first, hops, sequence.size, rng, augment)
+        if modality != "rgb":
+            x[:, row, :EVENT_CHANNELS] = _events(sequence, view, hops, size, rng, augment)
+        if modality != "events":
+            x[:, row, -PICTURE_CHANNELS:] = pictures(sequence, view, hops, size)
         for span in sequence.spans:
-            onset, offset = clock.interval(span.onset, span.offset)
+            onset, offset = view.interval(span.onset, span.offset)
             for number in span.au:
                 inside = (middles >= onset) & (middles < offset)
                 activity[inside, row, AU_NUMBERS.index(number)] = 1.0
-        begin, end = clock.interval(window.begin, window.end)
+        begin, end = view.interval(window.begin, window.end)
         weights[(middles >= begin) & (middles < end), row] = 1.0
     weights /= np.maximum(weights.sum(0), 1.0)
     return Batch(x, activity, np.array([window.label for window in windows], np.int64), weights)
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """Where times of a sequence lie in a window that was stretched about its middle."""
-
-    first: float
-    middle: float
-    speed: float
-
-    def interval(self, begin: float, end: float) -> tuple[float, float]:
-        ends = [(t - self.first - self.middle) * self.speed + self.middle for t in (begin, end)]
-        return min(ends), max(ends)
+def channels(modality: str) -> int:
+    """Input channels of a modality of MODALITIES."""
+    return {
+        "events": EVENT_CHANNELS,
+        "rgb": PICTURE_CHANNELS,
+        "fused": EVENT_CHANNELS + PICTURE_CHANNELS,
+    }[modality]
 
 
 def _expressions(
@@ -167,61 +149,52 @@ def _at_most(hops: int, begin: float, end: float, rng: np.random.Generator) -> t
     return begin, min(end, begin + hops)
 
 
-def _events(sequence: FaceSequence, first: int, hops: int) -> np.ndarray:
-    """`(N, 4)` float64 rows hop, y, x, polarity; a count of n gives n rows."""
-    cells = sequence.cells
-    begin, end = np.searchsorted(cells["hop"], [max(first, 0), max(first + hops, 0)])
-    part = np.repeat(cells[begin:end], cells["count"][begin:end])
-    events = np.empty((part.size, 4))
-    events[:, 0] = part["hop"].astype(np.float64) - first
-    events[:, 1], events[:, 2], events[:, 3] = part["y"], part["x"], part["p"]
-    return events
-
-
-def _augmented(
+def _events(
     sequence: FaceSequence,
-    window: Window,
+    view: View,
     hops: int,
-    rng: np.random.Generator,
-    augment: AugmentConfig,
-) -> tuple[np.ndarray, _Clock]:
-    rate = float(np.exp(rng.uniform(-1, 1) * np.log1p(augment.rate)))
-    # A faster playback needs more of the recording to fill the window.
-    margin = int(np.ceil(hops * max(rate - 1.0, 0.0) / 2)) + 1
-    events = _events(sequence, window.first - margin, hops + 2 * margin)
-    events = events[rng.random(len(events)) >= rng.uniform(0, augment.drop)]
-    events[:, :3] += rng.random((len(events), 3))
-    backwards = rng.random() < augment.reverse
-    clock = _Clock(window.first, hops / 2, -1.0 / rate if backwards else 1.0 / rate)
-    events[:, 0] = (events[:, 0] - margin - clock.middle) * clock.speed + clock.middle
-    if backwards:
-        events[:, 3] = 1 - events[:, 3]
-    _move(events, sequence.size, rng, augment)
-    # Most windows get little noise, a few get much.
-    noise = rng.uniform(0, 1) ** 2 * augment.noise * hops * sequence.size[0] * sequence.size[1]
-    extra = rng.random((rng.poisson(noise), 4)) * (hops, *sequence.size, 2)
-    return np.concatenate([events, extra]), clock
+    size: tuple[int, int],
+    rng: np.random.Generator | None,
+    augment: AugmentConfig | None,
+) -> np.ndarray:
+    """Counts, `(hops, 2, *size) uint8`."""
+    first, last = view.sources(hops)
+    begin, end = np.searchsorted(sequence.cells["hop"], [max(first, 0), max(last, 0)])
+    cells = sequence.cells[begin:end]
+    cells = np.repeat(cells, cells["count"])
+    p = cells["p"].astype(np.int64)
+    if augment is None or rng is None:
+        hop = cells["hop"].astype(np.int64) - view.first
+        place = np.stack([cells["y"], cells["x"]]).astype(np.int64)
+    else:
+        kept = rng.random(cells.size) >= rng.uniform(0, augment.drop)
+        cells, p = cells[kept], p[kept]
+        inside = rng.random((3, cells.size))
+        hop = np.floor(view.place_in_time(cells["hop"] + inside[0])).astype(np.int64)
+        p = 1 - p if view.speed < 0 else p
+        place = np.floor(view.place(np.stack([cells["y"], cells["x"]]) + inside[1:]))
+        place = place.astype(np.int64)
+        # Most windows get little noise, a few get much.
+        mean = rng.uniform(0, 1) ** 2 * augment.noise * hops * sequence.size[0] * sequence.size[1]
+        extra = rng.random((4, rng.poisson(mean)))
+        hop = np.concatenate([hop, (extra[0] * hops).astype(np.int64)])
+        p = np.concatenate([p, (extra[1] * 2).astype(np.int64)])
+        noise = extra[2:] * np.array([sequence.size]).T
+        place = np.concatenate([place, noise.astype(np.int64)], 1)
+    return _histogram(hop, p, place, hops, sequence.size, size)
 
 
-def _move(
-    events: np.ndarray, size: tuple[int, int], rng: np.random.Generator, augment: AugmentConfig
-) -> None:
-    """Scale, turn, mirror and shift the positions of fresh `events` in place."""
-    angle = rng.uniform(-1, 1) * augment.rotation
-    scale = np.exp(rng.uniform(-1, 1, 2) * augment.scale * (1.0, 0.4))
-    shift = rng.uniform(-1, 1, 2) * augment.shift_px * size[0] / 128
-    y, x = events[:, 1] - size[0] / 2, events[:, 2] - size[1] / 2
-    if rng.random() < augment.mirror:
-        x = -x
-    x, y = x * scale[0] * scale[1], y * scale[0] / scale[1]
-    events[:, 1] = np.cos(angle) * y - np.sin(angle) * x + size[0] / 2 + shift[0]
-    events[:, 2] = np.sin(angle) * y + np.cos(angle) * x + size[1] / 2 + shift[1]
-
-
-def _histogram(events: np.ndarray, hops: int, size: tuple[int, int], pool: int) -> np.ndarray:
-    height, width = size[0] // pool, size[1] // pool
-    hop, y, x, p = np.floor(events).astype(np.int64).T
-    inside = (hop >= 0) & (hop < hops) & (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
-    place = ((hop * 2 + p) * height + y // pool) * width + x // pool
-    counts = np.bincount(place[inside], minlength=hops * 2 * height * width)
-    return np.minimum(counts, 255).astype(np.uint8).reshape(hops, 2, height, width)
+def _histogram(
+    hop: np.ndarray,
+    p: np.ndarray,
+    place: np.ndarray,
+    hops: int,
+    crop: tuple[int, int],
+    size: tuple[int, int],
+) -> np.ndarray:
+    y, x = place
+    inside = (hop >= 0) & (hop < hops) & (y >= 0) & (y < crop[0]) & (x >= 0) & (x < crop[1])
+    cell = ((hop * 2 + p) * size[0] + y // (crop[0] // size[0])) * size[1]
+    cell += x // (crop[1] // size[1])
+    counts = np.bincount(cell[inside], minlength=hops * 2 * size[0] * size[1])
+    return np.minimum(counts, 255).astype(np.uint8).reshape(hops, 2, *size)

@@ -17,7 +17,7 @@ from mx_perception.folds import Fold
 from mx_perception.networks.snn import AuNetworkConfig
 from mx_perception.sequences import FaceSequence
 from mx_perception.train_au import TrainAuConfig, train_fold
-from mx_perception.windows import AugmentConfig
+from mx_perception.views import AugmentConfig
 from safetensors.torch import load_file
 from toy_faces import toy_sequence
 

@@ -17,10 +17,11 @@ from mx_perception.sequences import (
     load_sequences,
     save_sequences,
 )
+from mx_perception.views import AugmentConfig, View, draw_view
 from mx_perception.windows import (
     NEUTRAL_CLASS,
     NO_CLASS,
-    AugmentConfig,
+    Batch,
     Window,
     clip_windows,
     render,
@@ -28,6 +29,7 @@ from mx_perception.windows import (
 from toy_faces import HOPS, toy_sequence
 
 HOPS_SHOWN = 48
+HALF, FULL = (64, 64), (128, 128)
 STILL = AugmentConfig(shift_px=0, scale=0, rotation=0, rate=0, drop=0, noise=0, reverse=0, mirror=0)
 
 
@@ -75,13 +77,13 @@ def test_windows_hold_their_clips(sequence: FaceSequence) -> None:
 
 def test_a_plain_window_is_the_stored_one(sequence: FaceSequence) -> None:
     windows = clip_windows([sequence], HOPS_SHOWN, np.random.default_rng(0))
-    batch = render([sequence], windows, HOPS_SHOWN, 2)
+    batch = render([sequence], windows, HOPS_SHOWN, HALF)
     for row, window in enumerate(windows):
         dense = sequence.dense(window.first, HOPS_SHOWN).astype(int)
         pooled = dense.reshape(HOPS_SHOWN, 2, 64, 2, 64, 2).sum((3, 5))
         np.testing.assert_array_equal(batch.x[:, row], pooled)
         np.testing.assert_allclose(batch.weights[:, row].sum(), 1.0, rtol=1e-5)
-    still = render([sequence], windows, HOPS_SHOWN, 2, np.random.default_rng(1), STILL)
+    still = render([sequence], windows, HOPS_SHOWN, HALF, "events", np.random.default_rng(1), STILL)
     np.testing.assert_array_equal(still.x, batch.x)
     np.testing.assert_array_equal(still.activity, batch.activity)
 
@@ -93,7 +95,7 @@ def test_activity_and_classes() -> None:
     windows = clip_windows([sequence], 40, np.random.default_rng(0))
     labels = {window.label for window in windows}
     assert labels == {AU_NUMBERS.index(12), NO_CLASS, NEUTRAL_CLASS}
-    batch = render([sequence], [Window(0, 5, 5.0, 45.0, span)], 40, 2)
+    batch = render([sequence], [Window(0, 5, 5.0, 45.0, span)], 40, HALF)
     active = batch.activity[:, 0, AU_NUMBERS.index(12)]
     np.testing.assert_array_equal(np.nonzero(active)[0], np.arange(5, 15))
     assert batch.activity.sum() == active.sum()
@@ -104,7 +106,7 @@ def test_backwards_swaps_polarity_and_turns_the_labels() -> None:
     sequence = one_event(5, 10, 20, 1, (span,))
     window = Window(0, 0, 0.0, 40.0, span)
     turned = replace(STILL, reverse=1.0)
-    batch = render([sequence], [window], 40, 1, np.random.default_rng(0), turned)
+    batch = render([sequence], [window], 40, FULL, "events", np.random.default_rng(0), turned)
     assert np.argwhere(batch.x[:, 0]).tolist() == [[34, 0, 10, 20]]
     active = np.nonzero(batch.activity[:, 0, AU_NUMBERS.index(4)])[0]
     np.testing.assert_array_equal(active, np.arange(28, 36))
@@ -113,11 +115,11 @@ def test_backwards_swaps_polarity_and_turns_the_labels() -> None:
 def test_mirror_shift_and_scale_move_events() -> None:
     sequence, window = one_event(5, 10, 20, 1), Window(0, 0, 0.0, 40.0, None)
     rng = np.random.default_rng(0)
-    mirrored = render([sequence], [window], 40, 1, rng, replace(STILL, mirror=1.0))
+    mirrored = render([sequence], [window], 40, FULL, "events", rng, replace(STILL, mirror=1.0))
     assert np.argwhere(mirrored.x[:, 0]).tolist() == [[5, 1, 10, 107]]
     places = set()
     for _ in range(60):
-        moved = render([sequence], [window], 40, 1, rng, replace(STILL, shift_px=4.0))
+        moved = render([sequence], [window], 40, FULL, "events", rng, replace(STILL, shift_px=4.0))
         places |= {tuple(place) for place in np.argwhere(moved.x[:, 0])[:, 2:]}
     ys, xs = zip(*places, strict=True)
     assert min(ys) >= 6 and max(ys) <= 14 and min(xs) >= 16 and max(xs) <= 24 and len(places) > 20
@@ -125,15 +127,21 @@ def test_mirror_shift_and_scale_move_events() -> None:
 
 def test_drop_noise_and_rate(sequence: FaceSequence) -> None:
     window = clip_windows([sequence], HOPS_SHOWN, np.random.default_rng(0))[0]
-    total = render([sequence], [window], HOPS_SHOWN, 2).x.sum()
+    total = render([sequence], [window], HOPS_SHOWN, HALF).x.sum()
     rng = np.random.default_rng(0)
-    fewer = render([sequence], [window], HOPS_SHOWN, 2, rng, replace(STILL, drop=0.9)).x.sum()
+    fewer = render(
+        [sequence], [window], HOPS_SHOWN, HALF, "events", rng, replace(STILL, drop=0.9)
+    ).x.sum()
     assert fewer < total
-    more = render([sequence], [window], HOPS_SHOWN, 2, rng, replace(STILL, noise=0.1)).x.sum()
+    more = render(
+        [sequence], [window], HOPS_SHOWN, HALF, "events", rng, replace(STILL, noise=0.1)
+    ).x.sum()
     assert more > total
     lengths = set()
     for _ in range(30):
-        batch = render([sequence], [window], HOPS_SHOWN, 2, rng, replace(STILL, rate=0.5))
+        batch = render(
+            [sequence], [window], HOPS_SHOWN, HALF, "events", rng, replace(STILL, rate=0.5)
+        )
         lengths.add(int(batch.activity.any(2).sum()))
         assert 0.4 * total < batch.x.sum() < 1.8 * total
     assert len(lengths) > 3
@@ -141,5 +149,32 @@ def test_drop_noise_and_rate(sequence: FaceSequence) -> None:
 
 def test_windows_may_reach_beyond_the_recording() -> None:
     sequence = one_event(HOPS - 1, 3, 4, 0)
-    batch = render([sequence], [Window(0, HOPS - 10, HOPS - 10.0, float(HOPS), None)], 40, 2)
+    batch = render([sequence], [Window(0, HOPS - 10, HOPS - 10.0, float(HOPS), None)], 40, HALF)
     assert batch.x.sum() == 1 and batch.x[9, 0, 0, 1, 2] == 1
+
+
+def test_pictures_follow_the_events() -> None:
+    """A bright spot lies where its events do, whatever the view."""
+    rng = np.random.default_rng(0)
+    frames = np.full((12, 64, 64), 80, np.uint8)
+    frames[:, 10:14, 20:24] = 220
+    frames[6:, 10:14, 20:24] = 100
+    sequence = replace(one_event(30, 24, 44, 0), frames=frames, frame_hops=np.arange(12) * 5 + 1)
+    augment = AugmentConfig(drop=0.0, noise=0.0, rate=0.0, reverse=0.0)
+    for _ in range(10):
+        state = rng.bit_generator.state
+        batch = render([sequence], [Window(0, 0, 0.0, 60.0, None)], 60, HALF, "fused", rng, augment)
+        _, _, y, x = np.argwhere(batch.x[:, 0, :2])[0]
+        spot = np.unravel_index(np.argmax(batch.x[20, 0, 2]), HALF)
+        assert abs(spot[0] - y) <= 3 and abs(spot[1] - x) <= 3
+        darker = batch.x[31:36, 0, 4].max(0)
+        assert darker[y, x] > 0 and (batch.x[:, 0, 2:] <= 15).all()
+        rng.bit_generator.state = state
+        view = draw_view(0, 60, (128, 128), rng, augment)
+        np.testing.assert_allclose(view.source_of(view.place_in_time(np.arange(9.0))), np.arange(9))
+
+
+def test_without_frames_pictures_are_empty(sequence: FaceSequence) -> None:
+    batch = render([sequence], [Window(0, 0, 0.0, 40.0, None)], 40, HALF, "rgb")
+    assert batch.x.shape == (40, 1, 3, 64, 64) and not batch.x.any()
+    assert View(5).sources(40) == (5, 45)

@@ -37,7 +37,8 @@ class AuNetworkConfig(Config):
 
     height: int = setting(128, "Height of the face crop in pixels", minimum=32)
     width: int = setting(128, "Width of the face crop in pixels", minimum=32)
-    polarities: int = setting(2, "Polarity channels of the input", minimum=1, maximum=8)
+    modality: str = setting("events", "What it reads", choices=("events", "rgb", "fused"))
+    polarities: int = setting(2, "Channels of the input: 2, rgb 3, fused 5", minimum=1, maximum=8)
     pool: int = setting(2, "Side of the squares of pixels summed at the input", minimum=1)
     count_limit: int = setting(
         15, "Pooled counts above this are cut, so that flicker does not drown motion", minimum=1
@@ -93,6 +94,11 @@ class AuNetwork(nn.Module):
         nn.init.zeros_(self.evidence_head.bias)
         # Action Units are rare: start at a low score rather than at 0.5.
         nn.init.constant_(self.score_head.bias, -0.6)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """(height, width) of the pooled input."""
+        return self.config.height // self.config.pool, self.config.width // self.config.pool
 
     def initial_state(self, faces: int) -> AuState:
         """All membranes at rest."""
