@@ -233,7 +233,7 @@ def glasses(identity: Identity, eyes: np.ndarray) -> list[Part]:
     wide = 2.2 if identity.glasses == "round" else rng.uniform(2.35, 2.7)
     high = 2.1 if identity.glasses == "round" else rng.uniform(1.5, 2.0)
     colour = rng.uniform(0.01, 0.12, 3) if rng.random() < 0.8 else rng.uniform(0.1, 0.5, 3)
-    front = eyes[:, 2].mean() + 2.35
+    front = eyes[:, 2].mean() + 3.2
     parts = []
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     reach = (np.abs(np.cos(angle)) ** power + np.abs(np.sin(angle)) ** power) ** (-1 / power)

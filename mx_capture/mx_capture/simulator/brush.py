@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from numba import njit
 from mx_capture.simulator import mesh as head
 from mx_capture.simulator.shading import TEXTURE_EXTENT
 
-PAINT_SIZE = 1024
+PAINT_SIZE = 960
 TEXELS_PER_CM = PAINT_SIZE / (2 * TEXTURE_EXTENT) / 10
 """Texels of the painting per cm of skin."""
 
@@ -79,32 +78,59 @@ def surface_depth(xy: np.ndarray) -> np.ndarray:
 
 
 def ring(indices: tuple[int, ...]) -> np.ndarray:
+    """(N, 2) texture coordinates of vertices of the canonical face."""
     return head.texture_coordinates(head.head_mesh(0).open_vertices[list(indices)])
 
 
-def stroke(lines: list[np.ndarray], width_cm: float, taper: bool = False) -> np.ndarray:
+def stroke(lines: list[np.ndarray], width_cm: float) -> np.ndarray:
     """exp(-(d / width)^2) of the distance to the lines (each (N, 2) texture coordinates)."""
     out = np.zeros((PAINT_SIZE, PAINT_SIZE), np.float32)
-    scale = PAINT_SIZE / (2 * TEXTURE_EXTENT)
-    width = max(width_cm * TEXELS_PER_CM, 0.6)
-    reach = int(np.ceil(3 * width)) + 1
     for uv in lines:
-        at = uv * [scale, -scale] + PAINT_SIZE / 2
-        low = np.maximum(np.floor(at.min(0)).astype(int) - reach, 0)
-        high = np.minimum(np.ceil(at.max(0)).astype(int) + reach + 1, PAINT_SIZE)
-        x, y = np.meshgrid(np.arange(low[0], high[0]) + 0.5, np.arange(low[1], high[1]) + 0.5)
-        patch = out[low[1] : high[1], low[0] : high[0]]
-        count = len(at) - 1
-        for n, (start, end) in enumerate(pairwise(at)):
-            along = end - start
-            share = (x - start[0]) * along[0] + (y - start[1]) * along[1]
-            share = np.clip(share / max(float(along @ along), 1e-9), 0, 1)
-            gap_x, gap_y = x - start[0] - share * along[0], y - start[1] - share * along[1]
-            value = np.exp(-(gap_x**2 + gap_y**2) / width**2)
-            if taper:
-                value = value * np.sin(np.pi * np.clip((n + share) / count, 0.06, 0.94))
-            np.maximum(patch, value, out=patch)
+        _draw(out, _to_texels(uv), max(width_cm * TEXELS_PER_CM, 0.6), False, 1.0)
     return out
+
+
+def carve(height: np.ndarray, uv: np.ndarray, width_cm: float, depth: float) -> np.ndarray:
+    """Lower `height` along a line that thins at its ends; returns the box touched, (4,) rows
+    and columns from and to."""
+    return _draw(height, _to_texels(uv), max(width_cm * TEXELS_PER_CM, 0.6), True, -depth)
+
+
+def _to_texels(uv: np.ndarray) -> np.ndarray:
+    scale = PAINT_SIZE / (2 * TEXTURE_EXTENT)
+    return uv * [scale, -scale] + PAINT_SIZE / 2
+
+
+@njit(cache=True)
+def _draw(out, at, width, taper, amount):
+    """Add a tapered line to `out`, or raise `out` to an even one."""
+    reach = 3 * width + 1
+    size = len(out)
+    left = max(int(np.min(at[:, 0]) - reach), 0)
+    right = min(int(np.max(at[:, 0]) + reach) + 1, size)
+    top = max(int(np.min(at[:, 1]) - reach), 0)
+    bottom = min(int(np.max(at[:, 1]) + reach) + 1, size)
+    count = len(at) - 1
+    for i in range(top, bottom):
+        for j in range(left, right):
+            best = 0.0
+            for n in range(count):
+                along_x, along_y = at[n + 1, 0] - at[n, 0], at[n + 1, 1] - at[n, 1]
+                x, y = j + 0.5 - at[n, 0], i + 0.5 - at[n, 1]
+                length = max(along_x**2 + along_y**2, 1e-9)
+                share = min(max((x * along_x + y * along_y) / length, 0.0), 1.0)
+                squared = (x - share * along_x) ** 2 + (y - share * along_y) ** 2
+                if squared > reach**2:
+                    continue
+                value = np.exp(-squared / width**2)
+                if taper:
+                    value *= np.sin(np.pi * min(max((n + share) / count, 0.06), 0.94))
+                best = max(best, value)
+            if taper:
+                out[i, j] += amount * best
+            else:
+                out[i, j] = max(out[i, j], amount * best)
+    return np.array([top, bottom, left, right])
 
 
 def noise(rng: np.random.Generator, grain_cm: float) -> np.ndarray:
@@ -123,6 +149,8 @@ def slopes(height: np.ndarray) -> np.ndarray:
     return np.stack([right, -down], -1) * np.float32(TEXELS_PER_CM)
 
 
-def reduce(texture: np.ndarray, size: int) -> np.ndarray:
-    reduced = cv2.resize(texture, (size, size), interpolation=cv2.INTER_AREA)
+def reduce(texture: np.ndarray, factor: int) -> np.ndarray:
+    """The mean of every (factor, factor) texels, float32."""
+    height, width = texture.shape[0] // factor, texture.shape[1] // factor
+    reduced = cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(reduced, np.float32)

@@ -173,19 +173,7 @@ def _lumps(identity: Identity, points: np.ndarray, rng: np.random.Generator) -> 
 def _beard_shells(identity: Identity, shape: ShapeField, level: int) -> list[Part]:
     mesh = head.head_mesh(level)
     where = mesh.open_vertices
-    x, y = np.abs(where[:, 0]), where[:, 1]
-    region = beard_region(where)
-    moustache = region * (y > -4.2) * (x < 3.2)
-    chin = region * smoothstep(2.6, 1.6, x) * smoothstep(-5.4, -6.2, y)
-    around = region * smoothstep(3.0, 2.5, x)
-    region = {
-        "full": region,
-        "moustache": moustache,
-        "goatee": np.maximum(moustache * (x < 2.8), np.maximum(chin, around)),
-    }[identity.beard]
-    # Hair stands back from the lips.
-    lips = np.exp(-(((x / 2.5) ** 4) + (((y + 4.35) / 1.15) ** 4)))
-    region = region * (1 - np.clip(1.6 * lips, 0, 1))
+    region = beard_region(where, identity.beard)
     length = 0.15 + 0.5 * identity.hair_length
     parts = []
     skin = mesh.triangles[mesh.materials == head.SKIN]

@@ -11,6 +11,7 @@ from mx_capture.simulator import anatomy, hair, renderer, shading, skin
 from mx_capture.simulator import mesh as head_mesh
 from mx_capture.simulator.action_units import UNITS, displacement_fields, jaw_weights
 from mx_capture.simulator.anatomy import BODY, JAW
+from mx_capture.simulator.brush import PAINT_SIZE
 from mx_capture.simulator.identity import Identity, ShapeField, shape_field
 from mx_capture.simulator.lids import find_lids
 from mx_capture.simulator.occlusion import bake_light
@@ -40,7 +41,7 @@ class Pose:
 class Head:
     """One person, ready to be posed and drawn.
 
-    `level` is the subdivision of the mesh, `texture_size` the texels across the skin texture,
+    `level` is the subdivision of the mesh, `texture_size` about the texels across the skin,
     `key_direction` where the main light comes from (for the shadows).
     """
 
@@ -66,7 +67,9 @@ class Head:
         for lids in self._lids:
             lids.settle(self._rest)
         self._rest_normals()
-        painted = skin.paint_skin(identity, hair.scalp_shadow(identity), texture_size)
+        factor = max(1, PAINT_SIZE // texture_size)
+        texture_size = PAINT_SIZE // factor
+        painted = skin.paint_skin(identity, hair.scalp_shadow(identity), factor)
         self._relief = painted.relief
         self._wrinkles = painted.wrinkles
         self._wrinkled: list[WrinkleMap] = []

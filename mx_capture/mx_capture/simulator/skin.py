@@ -16,17 +16,19 @@ from mx_capture.simulator.action_units import UNITS
 from mx_capture.simulator.brush import (
     PAINT_SIZE,
     TEXELS_PER_CM,
+    carve,
     noise,
     reduce,
     ring,
     slopes,
     stroke,
+    surface_depth,
     texel_positions,
 )
 from mx_capture.simulator.curves import smoothstep
 from mx_capture.simulator.identity import Identity
 from mx_capture.simulator.shading import TEXTURE_EXTENT
-from mx_capture.simulator.wrinkles import WrinkleMap, crease_mask, wrinkle_maps
+from mx_capture.simulator.wrinkles import WrinkleMap, crease_line, wrinkle_maps
 
 _OUTER_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 _OUTER_LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
@@ -43,21 +45,24 @@ class SkinTextures:
     wrinkles: dict[tuple[int, int], WrinkleMap]
 
 
-def paint_skin(identity: Identity, hair_shadow: np.ndarray, size: int) -> SkinTextures:
-    """Textures of `size` texels; `hair_shadow` (PAINT_SIZE, PAINT_SIZE) 0..1 is the hairy scalp."""
+def paint_skin(identity: Identity, hair_shadow: np.ndarray, factor: int) -> SkinTextures:
+    """Textures of PAINT_SIZE // factor texels.
+
+    `hair_shadow` (PAINT_SIZE, PAINT_SIZE) 0..1 is the hairy scalp.
+    """
     rng = np.random.default_rng(np.random.SeedSequence([identity.seed, 0x5C]))
     where = texel_positions()
     colour = _complexion(identity, rng, where)
     gloss = _gloss(identity, where)
     lips = _lips_mask()
     colour, gloss = _paint_lips(identity, rng, colour, gloss, lips)
-    colour = _paint_eyelids(identity, colour)
-    beard = beard_region(where) * (1 - lips)
-    dots = rng.random(beard.shape).astype(np.float32)
+    _paint_eyelids(identity, colour)
+    stubble = beard_region(where, "none") * identity.stubble
+    beard = 0.85 * beard_region(where, identity.beard) * (identity.beard != "none")
+    dots = rng.random(lips.shape).astype(np.float32)
     dots = cv2.GaussianBlur(dots, (0, 0), 0.8)
     dots = np.clip((dots - 0.5) * 5 + 0.5, 0, 1)
-    shade = identity.stubble + (0.85 if identity.beard == "full" else 0.0)
-    hairs = np.clip(beard * shade * (0.25 + 0.75 * dots), 0, 1)
+    hairs = np.clip(np.maximum(stubble, beard) * (0.25 + 0.75 * dots), 0, 1) * (1 - lips)
     colour = _mix(colour, np.array(identity.hair_colour) * 0.8 + 0.01, 0.75 * hairs)
     brow = _brow_mask(identity, rng)
     colour = _mix(colour, np.array(identity.brow_colour), brow)
@@ -67,18 +72,27 @@ def paint_skin(identity: Identity, hair_shadow: np.ndarray, size: int) -> SkinTe
     height = _static_relief(identity, rng, where, brow)
     packed = np.concatenate([colour, gloss[..., None]], -1).astype(np.float32)
     return SkinTextures(
-        reduce(packed, size), reduce(slopes(height), size), wrinkle_maps(identity, rng, size)
+        reduce(packed, factor), reduce(slopes(height), factor), wrinkle_maps(identity, rng, factor)
     )
 
 
-def beard_region(where: np.ndarray) -> np.ndarray:
-    """(...) 0..1 where a beard grows, from canonical positions (..., 3)."""
+def beard_region(where: np.ndarray, kind: str) -> np.ndarray:
+    """(...) 0..1 where a beard of this kind grows, from canonical positions (..., 3).
+
+    Kinds are those of `Identity.beard`; with `none` it is where a beard would grow.
+    """
     x, y, z = np.abs(where[..., 0]), where[..., 1], where[..., 2]
     cheek_line = np.interp(x, [0.0, 2.0, 3.4, 5.0, 6.8, 8.0], [-2.2, -2.6, -4.0, -3.6, -0.5, 1.5])
-    below = smoothstep(0.0, 1.1, cheek_line - y)
     chin_gap = 1 - 0.7 * np.exp(-((x - 1.6) ** 2 / 0.6 + (y + 6.1) ** 2 / 0.3))
-    front = smoothstep(-4.5, -2.0, z)
-    return below * chin_gap * front
+    region = smoothstep(0.0, 1.1, cheek_line - y) * chin_gap * smoothstep(-4.5, -2.0, z)
+    # Hair stands back from the lips.
+    lips = np.exp(-(((x / 2.5) ** 4) + (((y + 4.35) / 1.15) ** 4)))
+    region = region * (1 - np.clip(1.6 * lips, 0, 1))
+    if kind == "moustache":
+        return region * smoothstep(-4.5, -4.0, y) * smoothstep(3.3, 2.9, x)
+    if kind == "goatee":
+        return region * smoothstep(3.0, 2.4, x)
+    return region
 
 
 def _complexion(identity: Identity, rng: np.random.Generator, where: np.ndarray) -> np.ndarray:
@@ -96,28 +110,26 @@ def _complexion(identity: Identity, rng: np.random.Generator, where: np.ndarray)
     pores = noise(rng, 0.05)
     tone = 1 + identity.mottling * (0.035 * blotches + 0.035 * pores)
     tone = tone * (1 - 0.16 * (0.4 + identity.age) * dark)
-    colour = np.array(identity.skin_colour) * tone[..., None]
-    blood = np.clip(identity.ruddiness * (red + 0.3 * noise(rng, 0.5)), 0, 1.4)[..., None]
-    colour = colour * (1 - blood * np.array([0.02, 0.19, 0.17]))
-    yellow = np.clip(spot(0, 6.5, 4, 1.6), 0, 1)[..., None] * 0.4
-    colour = colour * (1 - yellow * np.array([0.0, 0.0, 0.06]))
+    colour = np.array(identity.skin_colour, np.float32) * tone[..., None]
+    blood = np.clip(identity.ruddiness * (red + 0.3 * noise(rng, 0.5)), 0, 1.4)
+    _dim(colour, blood, 0.02, 0.19, 0.17)
+    _dim(colour, spot(0, 6.5, 4, 1.6), 0.0, 0.0, 0.024)
     if identity.freckles > 0:
         dots = np.clip(noise(rng, 0.07) - 1.5, 0, 1)
         field = spot(2.5, 0.5, 2.8, 1.6) + 0.25
-        colour = colour * (1 - (dots * field * identity.freckles)[..., None] * [0.35, 0.5, 0.55])
-    spots = np.zeros_like(x)
+        _dim(colour, dots * field * identity.freckles, 0.35, 0.5, 0.55)
     for _ in range(rng.poisson(3 + 4 * identity.age)):
-        cx, cy = rng.uniform(-6.5, 6.5), rng.uniform(-8, 8)
-        radius = rng.uniform(0.05, 0.14)
-        near = (where[..., 0] - cx) ** 2 + (y - cy) ** 2
-        spots = np.maximum(spots, np.exp(-near / (2 * radius**2)) * (z > 0) * rng.uniform(0.2, 0.8))
-    colour = colour * (1 - spots[..., None] * np.array([0.5, 0.65, 0.7]))
+        at = rng.uniform([[-6.5, -8.0]], [[6.5, 8.0]])
+        point = head.texture_coordinates(np.concatenate([at, surface_depth(at)[:, None]], 1))
+        mole = stroke([np.repeat(point, 2, 0)], rng.uniform(0.07, 0.2)) * rng.uniform(0.2, 0.8)
+        _dim(colour, mole, 0.5, 0.65, 0.7)
     nostrils = np.exp(
         -(((x - 0.72) / 0.42) ** 2 + ((y + 1.78) / 0.26) ** 2 + ((z - 5.95) / 0.7) ** 2) * 1.3
     )
-    colour = colour * (1 - np.clip(1.25 * nostrils, 0, 0.93)[..., None])
+    _dim(colour, np.clip(1.25 * nostrils, 0, 0.93), 1.0, 1.0, 1.0)
     groove = np.exp(-(((x - 1.75) / 0.22) ** 2 + ((y + 1.1) / 0.7) ** 2)) * (z > 3)
-    return colour * (1 - 0.28 * groove[..., None] * np.array([0.8, 1.0, 1.0]))
+    _dim(colour, groove, 0.22, 0.28, 0.28)
+    return colour
 
 
 def _gloss(identity: Identity, where: np.ndarray) -> np.ndarray:
@@ -137,27 +149,21 @@ def _paint_lips(
     lips: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     lines = 1 + 0.08 * cv2.GaussianBlur(noise(rng, 0.06), (0, 0), sigmaX=0.01, sigmaY=4)
-    tint = np.array(identity.lip_colour) * lines[..., None]
-    colour = colour * (1 - lips[..., None]) + tint * lips[..., None]
+    colour = _mix(colour, np.array(identity.lip_colour), lips)
+    _dim(colour, lips * (1 - lines), 1.0, 1.0, 1.0)
     seam = stroke([ring(head.UPPER_LIP), ring(head.LOWER_LIP)], 0.1)
-    colour = colour * (1 - 0.62 * seam[..., None] * np.array([0.75, 1.0, 1.0]))
-    corners = np.zeros_like(seam)
-    for index in (61, 291):
-        corners = np.maximum(corners, stroke([ring((index, index))], 0.17))
-    colour = colour * (1 - 0.35 * corners[..., None])
+    _dim(colour, seam, 0.47, 0.62, 0.62)
+    _dim(colour, stroke([ring((61, 61)), ring((291, 291))], 0.17), 0.35, 0.35, 0.35)
     return colour, gloss * (1 - lips) + lips * 0.3
 
 
-def _paint_eyelids(identity: Identity, colour: np.ndarray) -> np.ndarray:
-    for upper, lower in (
-        (head.RIGHT_UPPER_LID, head.RIGHT_LOWER_LID),
-        (head.LEFT_UPPER_LID, head.LEFT_LOWER_LID),
-    ):
-        lash = stroke([ring(upper)], 0.11 + 0.09 * identity.lashes)
-        colour = colour * (1 - (0.5 + 0.45 * identity.lashes) * lash[..., None])
-        rim = stroke([ring(lower)], 0.06)
-        colour = colour * (1 - (0.25 + 0.35 * identity.lashes) * rim[..., None])
-    return colour
+def _paint_eyelids(identity: Identity, colour: np.ndarray) -> None:
+    """Draw lashes along the upper lids and the rims of the lower ones."""
+    upper = [ring(head.RIGHT_UPPER_LID), ring(head.LEFT_UPPER_LID)]
+    lower = [ring(head.RIGHT_LOWER_LID), ring(head.LEFT_LOWER_LID)]
+    lash = (0.5 + 0.45 * identity.lashes) * stroke(upper, 0.11 + 0.09 * identity.lashes)
+    _dim(colour, lash, 1.0, 1.0, 1.0)
+    _dim(colour, (0.25 + 0.35 * identity.lashes) * stroke(lower, 0.06), 1.0, 1.0, 1.0)
 
 
 def _brow_mask(identity: Identity, rng: np.random.Generator) -> np.ndarray:
@@ -205,7 +211,8 @@ def _static_relief(
     for unit, share in ((1, 0.35), (2, 0.3), (4, 0.3), (6, 0.35), (12, 0.35), (7, 0.3)):
         for crease in UNITS[unit].creases:
             depth = 0.028 * share * identity.age**1.5 * crease.depth * rng.uniform(0.5, 1.3)
-            height = height - depth * crease_mask(crease, 0) - depth * crease_mask(crease, 1)
+            for side in (0, 1):
+                carve(height, crease_line(np.array(crease.points), side), crease.width, depth)
     base = head.head_mesh(0).open_vertices
     for lid in (head.RIGHT_UPPER_LID, head.LEFT_UPPER_LID):
         fold = base[list(lid)] + np.array([0.0, 0.34, 0.0])
@@ -241,4 +248,14 @@ def _lips_mask() -> np.ndarray:
 
 
 def _mix(colour: np.ndarray, tint: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return colour * (1 - share[..., None]) + tint * share[..., None]
+    """Colour (T, T, 3) with `share` (T, T) of it replaced by the tint (3,)."""
+    mixed = np.empty_like(colour)
+    for k in range(3):
+        mixed[..., k] = colour[..., k] + (np.float32(tint[k]) - colour[..., k]) * share
+    return mixed
+
+
+def _dim(colour: np.ndarray, share: np.ndarray, red: float, green: float, blue: float) -> None:
+    """Take these shares of each colour away, in place."""
+    for k, loss in enumerate((red, green, blue)):
+        colour[..., k] *= 1 - np.float32(loss) * share
