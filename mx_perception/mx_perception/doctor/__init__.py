@@ -1,0 +1,1 @@
+"""What `./mx doctor` looks at: this machine, and the graph that runs on it."""
