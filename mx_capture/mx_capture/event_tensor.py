@@ -28,7 +28,8 @@ from mx_capture.layout import (
     Layout,
     Window,
 )
-from mx_capture.passes import Chunk, make_pass
+from mx_capture.packet_buffer import PacketBuffer
+from mx_capture.passes import make_pass
 from mx_capture.roi import Roi
 from mx_capture.stream import Packet
 
@@ -92,10 +93,15 @@ class TensorStream:
     (back in time); `late_faces` (faces told after the hop that should have used them).
     """
 
-    def __init__(self, config: TensorConfig, encoding: str, height: int, width: int) -> None:
-        """`height` and `width` are the event sensor's. Raises MxError on an unknown encoding."""
+    def __init__(
+        self, config: TensorConfig, encoding: str, height: int, width: int, one_pass: bool = True
+    ) -> None:
+        """`height` and `width` are the event sensor's. Raises MxError on an unknown encoding.
+
+        Without `one_pass` EVT3 is decoded to events first, as other encodings always are.
+        """
         self.config, self.height, self.width = config, height, width
-        self._pass = make_pass(make_decoder(encoding, height, width))
+        self._pass = make_pass(make_decoder(encoding, height, width), one_pass)
         self._face_sets: deque[tuple[int, dict[str, Roi]]] = deque()
         self._faces: dict[str, Roi] = {}
         self._seq: dict[str, int] = {}
@@ -104,8 +110,7 @@ class TensorStream:
         self._open = False
         self._discontinuity = True
         self._last_seq: int | None = None
-        self._buffer: deque[Chunk] = deque()
-        self._buffer_start_us: int | None = None
+        self._buffer = PacketBuffer(config.buffer_us)
         self._tallies = np.zeros_like(self._window.tallies)
         self._binned = self._no_face = 0
         self._counts = dict.fromkeys(_COUNTED_HERE, 0)
@@ -145,7 +150,8 @@ class TensorStream:
                 self._move_to(now, lost, closed)
             if at == chunk.size:
                 break
-        self._remember(chunk, now)
+        if now is not None:
+            self._buffer.add(chunk, now)
         return closed
 
     @property
@@ -187,7 +193,7 @@ class TensorStream:
 
         None where the packets have not reached the end yet, or the start is no longer kept.
         """
-        chunks = self._chunks(start_us, end_us)
+        chunks = self._buffer.covering(start_us, end_us)
         if chunks is None:
             return None
         window = Window(self._make_layout({face_id: roi}, bins))
@@ -209,12 +215,12 @@ class TensorStream:
         hundredth of the touched pixels is white. With `roi`, that part of the sensor, rounded to
         whole pixels and clipped. None before the first event.
         """
-        now = self.now_us
-        if now is None or self._buffer_start_us is None:
+        kept = self._buffer.kept
+        if kept is None:
             return None
-        start = max(now + 1 - duration_us, self._buffer_start_us)
+        start = max(kept[1] + 1 - duration_us, kept[0])
         counts = np.zeros(self.height * self.width, np.int64)
-        for chunk in self._chunks(start, now) or ():
+        for chunk in self._buffer.covering(start, kept[1]) or ():
             events = self._pass.events(chunk)
             events = events[events["t"] >= start]
             pixels = events["y"].astype(np.int64) * self.width + events["x"]
@@ -245,13 +251,12 @@ class TensorStream:
         hop, window = self.config.hop_us, self._window
         if not self._open:
             self._open = True
-            self._buffer_start_us = now
+            self._buffer.clear(now)
             self._begin(now // hop * hop, True)
         elif now < window.start:
             self._close(closed)
             self._counts["time_jumps"] += 1
             self._buffer.clear()
-            self._buffer_start_us = None
             while self._face_sets and self._face_sets[-1][0] > now:
                 self._face_sets.pop()
             self._begin(now // hop * hop, True)
@@ -308,30 +313,6 @@ class TensorStream:
         crop = (self.config.height, self.config.width)
         bins = self.config.bins if bins is None else bins
         return Layout((self.height, self.width), crop, bins, list(faces.values()))
-
-    def _remember(self, chunk: Chunk, now: int | None) -> None:
-        """Keep the packet for later cuts, and forget what is older than the buffer."""
-        if now is None:
-            return
-        if self._buffer_start_us is None:  # after a jump back: nothing before is of use
-            self._buffer_start_us = now
-            return
-        chunk.end_us = now
-        self._buffer.append(chunk)
-        while self._buffer and self._buffer[0].end_us < now - self.config.buffer_us:
-            self._buffer_start_us = self._buffer.popleft().end_us
-
-    def _chunks(self, start_us: int, end_us: int) -> list[Chunk] | None:
-        """The kept packets that `[start_us, end_us)` needs; None unless all of it is kept."""
-        now, kept_from = self.now_us, self._buffer_start_us
-        if now is None or kept_from is None or not kept_from <= start_us <= end_us <= now:
-            return None
-        chunks: list[Chunk] = []
-        for chunk in reversed(self._buffer):
-            if chunk.end_us < start_us:
-                break
-            chunks.append(chunk)
-        return chunks[::-1]
 
 
 def _count(window: Window) -> list[tuple[int, int]]:

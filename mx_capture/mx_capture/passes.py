@@ -107,6 +107,8 @@ class TwoStep:
 Pass: TypeAlias = OnePass | TwoStep
 
 
-def make_pass(decoder: Decoder) -> Pass:
-    """One pass where the encoding has one, two steps otherwise."""
-    return OnePass(decoder) if isinstance(decoder, Evt3Decoder) else TwoStep(decoder)
+def make_pass(decoder: Decoder, one_pass: bool = True) -> Pass:
+    """One pass where the encoding has one and it is wanted, two steps otherwise."""
+    if one_pass and isinstance(decoder, Evt3Decoder):
+        return OnePass(decoder)
+    return TwoStep(decoder)

@@ -31,7 +31,7 @@ class Packet:
     height: int
     width: int
     time_base: int
-    events: bytes
+    events: bytes | memoryview
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evt3_reference import SlowDecoder, SlowTensors, cut, random_words
-from mx_capture.codecs import Evt3Encoder, LibcaerCmpEncoder, make_decoder
+from mx_capture.codecs import Evt3Encoder, LibcaerCmpEncoder
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import EventTensor, TensorConfig, TensorStream
-from mx_capture.passes import TwoStep
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Packet
 
@@ -31,10 +30,7 @@ FACES = {
 def stream(bins: int = 1, two_step: bool = False, **settings: int) -> TensorStream:
     settings = {"hop_us": HOP, "roi_delay_us": 0} | settings
     config = TensorConfig(height=CROP[0], width=CROP[1], bins=bins, **settings)
-    result = TensorStream(config, "evt3", HEIGHT, WIDTH)
-    if two_step:
-        result._pass = TwoStep(make_decoder("evt3", HEIGHT, WIDTH))
-    return result
+    return TensorStream(config, "evt3", HEIGHT, WIDTH, one_pass=not two_step)
 
 
 def packet(words: np.ndarray | bytes, seq: int = 0) -> Packet:

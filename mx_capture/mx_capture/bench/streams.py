@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.roi import Roi
-from mx_capture.stream import EVENT_DTYPE
+from mx_capture.stream import EVENT_DTYPE, Packet
 
 HEIGHT, WIDTH = 720, 1280
 PACKET_US = 1_000
@@ -67,3 +69,28 @@ def _rows(
     found["x"] = (np.repeat(x, sizes) + rng.integers(0, span_px, len(found))) % WIDTH
     found["p"] = np.repeat(rng.integers(0, 2, rows), sizes)
     return found
+
+
+class SteadySource:
+    """A source of 1 ms packets at a steady rate, in the mix of the stream `vector`."""
+
+    name = "steady load"
+    event_size = (HEIGHT, WIDTH)
+    frame_size = None
+    start_ns = 0
+
+    def __init__(self, rate_mev: float, duration_us: int, seed: int = 1) -> None:
+        self.duration_ns = duration_us * 1000
+        self._rate_mev, self._seed = rate_mev, seed
+
+    def __iter__(self) -> Iterator[Packet]:
+        rng = np.random.default_rng(self._seed)
+        encoder = Evt3Encoder(HEIGHT, WIDTH)
+        for seq, start in enumerate(range(0, self.duration_ns // 1000, PACKET_US)):
+            parts = [_events("vector", start, rng) for _ in range(math.ceil(self._rate_mev / 18))]
+            events = np.concatenate(parts)
+            wanted = round(self._rate_mev * PACKET_US)
+            events = events[np.sort(rng.permutation(len(events))[:wanted])]
+            events = events[np.lexsort((events["x"], events["p"], events["y"], events["t"]))]
+            stamp_ns = (start + PACKET_US) * 1000
+            yield Packet(stamp_ns, seq, "evt3", HEIGHT, WIDTH, 0, encoder.encode(events))

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit, types
 
 from mx_capture.codecs.decoder import TRIGGER_DTYPE, Decoder, Payload
-from mx_capture.codecs.intrinsics import bit_count
+from mx_capture.codecs.intrinsics import bit_count, trailing_zeros
 from mx_capture.stream import EVENT_DTYPE
 
 # Everything is uint64: mixing signs would make numba compute in float64, and a signed index
@@ -138,17 +138,20 @@ def _decode(words, state, counts, height, width, events, triggers):
                 needed, column, sign = EVENT_KNOWN | VECTOR_KNOWN, vector, polarity
                 mask = payload & ((_U(1) << lanes) - _U(1))
                 vector += lanes
-            for lane in range(lanes):
-                if not (mask >> _U(lane)) & _U(1):
-                    continue
-                if known & needed != needed:
-                    counts[N_DROPPED] += _U(1)
-                elif column + _U(lane) >= width or row >= height:
-                    counts[N_OUT_OF_RANGE] += _U(1)
-                else:
-                    event = events[n]
-                    event.t, event.x, event.y, event.p = now, column + _U(lane), row, sign
-                    n += _U(1)
+            if known & needed != needed:
+                counts[N_DROPPED] += bit_count(mask)
+            elif row >= height:
+                counts[N_OUT_OF_RANGE] += bit_count(mask)
+            else:
+                while mask:
+                    x = column + trailing_zeros(mask)
+                    mask &= mask - _U(1)
+                    if x >= width:
+                        counts[N_OUT_OF_RANGE] += _U(1)
+                    else:
+                        event = events[n]
+                        event.t, event.x, event.y, event.p = now, x, row, sign
+                        n += _U(1)
         elif code == ADDR_Y:
             counts[N_Y] += _U(1)
             row = payload & _U(0x7FF)

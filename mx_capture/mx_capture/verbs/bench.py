@@ -1,0 +1,52 @@
+"""`./mx bench`: runs the measurements in the `bench` folders of the packages."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import tempfile
+from pathlib import Path
+
+BENCHES = {
+    "decode": "mx_capture.bench.decode",
+    "latency": "mx_perception.bench.latency",
+    "recording": "mx_capture.bench.recording",
+    "snn": "mx_perception.bench.snn",
+}
+"""By name only, as `./mx` finds verbs: this package does not know the one above it."""
+_DEFAULT = ("decode", "latency")
+
+
+def main(argv: list[str]) -> int:
+    """Run one bench with its own options, or the two of capture. Returns the worst exit code."""
+    present = {name: module for name, module in BENCHES.items() if _exists(module)}
+    if argv and argv[0] in present:
+        return int(importlib.import_module(present[argv[0]]).main(argv[1:]))
+    parser = argparse.ArgumentParser(
+        prog="./mx bench",
+        description="Measure speed and latency on this machine; decode and latency by default.",
+        epilog="example: ./mx bench --json figures.json; ./mx bench decode --help",
+    )
+    parser.add_argument("bench", nargs="?", choices=sorted(present), help="one of them only")
+    parser.add_argument("--json", type=Path, help="write the figures, by bench, to this file")
+    arguments = parser.parse_args(argv)
+    figures, code = {}, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _DEFAULT:
+            if name in present:
+                part = Path(folder, f"{name}.json")
+                module = importlib.import_module(present[name])
+                code = max(code, int(module.main(["--json", str(part)])))
+                figures[name] = json.loads(part.read_text(encoding="utf-8"))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return code
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
