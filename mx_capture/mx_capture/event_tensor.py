@@ -203,10 +203,10 @@ class TensorStream:
                 break
         seq = self._cut_seq.get(face_id, 0)
         self._cut_seq[face_id] = seq + 1
-        lossy = seq == 0 or any(chunk.after_loss for chunk in chunks)
+        lost = any(chunk.after_loss and chunk.end_us >= start_us for chunk in chunks)
         events, full = _count(window)[0]
         data = window.histograms[0]
-        return EventTensor(face_id, seq, start_us, end_us, data, events, full, roi, lossy)
+        return EventTensor(face_id, seq, start_us, end_us, data, events, full, roi, lost or seq == 0)
 
     def event_image(self, duration_us: int = 30_000, roi: Roi | None = None) -> np.ndarray | None:
         """The last `duration_us` of events as a picture, `(H, W) uint8`, to find faces in.
