@@ -204,9 +204,10 @@ class TensorStream:
         seq = self._cut_seq.get(face_id, 0)
         self._cut_seq[face_id] = seq + 1
         lost = any(chunk.after_loss and chunk.end_us >= start_us for chunk in chunks)
+        broken = lost or seq == 0
         events, full = _count(window)[0]
         data = window.histograms[0]
-        return EventTensor(face_id, seq, start_us, end_us, data, events, full, roi, lost or seq == 0)
+        return EventTensor(face_id, seq, start_us, end_us, data, events, full, roi, broken)
 
     def event_image(self, duration_us: int = 30_000, roi: Roi | None = None) -> np.ndarray | None:
         """The last `duration_us` of events as a picture, `(H, W) uint8`, to find faces in.
