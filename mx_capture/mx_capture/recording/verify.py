@@ -123,7 +123,7 @@ def _follow(track: _Track, type_name: str, time_ns: int, data: bytes) -> None:
         track.stamp_ns.append(cdr.stamp_ns(stamp))
 
 
-def _first_time_us(encoding: str, events: bytes, time_base: int) -> int | None:
+def _first_time_us(encoding: str, events: bytes | memoryview, time_base: int) -> int | None:
     """The sensor time that a packet begins with, where it tells; EVT3's is modulo 2^24 us."""
     if encoding == "libcaer_cmp":
         return time_base // 1_000
