@@ -325,6 +325,8 @@ def test_one_line_says_why_a_webcam_does_not_open(tmp_path):
     words.write_text("no camera")
     with pytest.raises(MxError, match="OpenCV cannot open it"):
         open_uvc(UvcConfig(video_device=str(words)))
+    with pytest.raises(MxError, match="OpenCV cannot open it"):
+        open_uvc(UvcConfig(video_device="http://127.0.0.1:1/camera.mjpg"))
     with pytest.raises(MxError, match="no camera has this serial"):
         open_uvc(UvcConfig(video_device="SN00"))
 

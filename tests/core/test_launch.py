@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -496,6 +497,8 @@ PERCEPTION = [
             {"event_camera": "libcaer_driver", "rgb_camera": "libcaer", "namespace": "robot"},
             ["event_camera"],
         ),
+        ("robot", {"event_camera": "webcam"}, ["event_camera_node"]),
+        ("robot", {"event_camera": "davis346", "rgb_camera": "davis"}, ["event_camera_node"]),
         (
             "robot",
             {"event_camera": "davis346", "rgb_camera": "v4l2_camera"},
@@ -529,6 +532,24 @@ def test_frames_of_a_davis_driver_are_the_rgb_camera_if_asked_for(packages, tmp_
 
     assert of("libcaer") == (True, "~/image_raw:=rgb/image_raw")
     assert of("none") == (False, "~/image_raw:=event_camera/image_raw")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clock"),
+    [
+        ({"event_camera": "webcam"}, "shared"),
+        ({"event_camera": "davis346", "rgb_camera": "davis"}, "shared"),
+        ({"event_camera": "evk4", "trigger_in": "external", "clock": "trigger"}, "trigger"),
+        ({"event_camera": "evk4"}, "arrival"),
+    ],
+)
+def test_cameras_of_one_clock_share_it(packages, tmp_path, arguments, clock):
+    path = REPOSITORY / "launch/robot.launch.xml"
+    processes = describe(path, arguments, tmp_path)
+    (command,) = (p.command for p in processes if p.name == "event_tensor_node")
+    files = [Path(word) for before, word in pairwise(command) if before == "--params-file"]
+    values = yaml.safe_load(files[-1].read_text())
+    assert values["/event_tensor_node"]["ros__parameters"]["clock"] == clock
 
 
 def test_the_values_name_nodes_in_any_namespace():

@@ -24,7 +24,8 @@ class UvcConfig(Config):
     """Which video device to open, and how."""
 
     video_device: str = setting(
-        "/dev/video0", "Video device: its file, its number, or its serial number (backend uvc)"
+        "/dev/video0",
+        "Video device: its file, number, serial number or network address (backend uvc)",
     )
     image_width: int = setting(640, "Width of the images in pixels", minimum=16, maximum=16384)
     image_height: int = setting(480, "Height of the images in pixels", minimum=16, maximum=16384)
@@ -40,7 +41,8 @@ class UvcConfig(Config):
 def open_uvc(config: UvcConfig) -> UvcStream:
     """Open the video device that `config` names. Raises MxError with the reason and the remedy."""
     path = video_path(config.video_device)
-    problem, remedy = video_problem(Path(path))
+    # A camera in the network has an address, and only OpenCV can tell whether it is there.
+    problem, remedy = ("", "") if "://" in path else video_problem(Path(path))
     if problem:
         raise MxError(f"video_device={path}: {problem}; {remedy}")
     return UvcStream(path, config)
