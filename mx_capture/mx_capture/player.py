@@ -165,10 +165,13 @@ def advanced(item: Packet | Frame | Label, shift_ns: int) -> Packet | Frame | La
         return item
     if not isinstance(item, Packet) or item.encoding != "evt3":
         return restamped(item, shift_ns)
-    words = np.frombuffer(item.events, "<u2").copy()
+    # A byte too many, in a damaged packet, is for the decoder to count.
+    words = np.frombuffer(item.events, "<u2", len(item.events) // 2).copy()
     is_high = words >> 12 == _TIME_HIGH
     later = (words[is_high] + shift_ns // _HIGH_NS % 4096) & 0xFFF
     words[is_high] = _TIME_HIGH << 12 | later
     return dataclasses.replace(
-        item, stamp_ns=item.stamp_ns + shift_ns, events=words.astype("<u2", copy=False).tobytes()
+        item,
+        stamp_ns=item.stamp_ns + shift_ns,
+        events=words.tobytes() + bytes(item.events[2 * len(words) :]),
     )

@@ -103,6 +103,13 @@ def test_loop_goes_on_in_stamps_numbers_and_sensor_time():
     assert decoder.counters["rollovers"] == 1
 
 
+def test_a_damaged_packet_loops_with_its_odd_byte():
+    odd = Packet(1_000, 0, "evt3", 16, 16, 0, b"\x05\x80\xff")
+    player = Player(ListSource([odd]), PlayerConfig(loop=True), clock=StoppedClock())
+    first, second = (packet.events for (packet, _), _ in zip(player, range(2), strict=False))
+    assert (first, second) == (b"\x05\x80\xff", b"\x1e\x80\xff")
+
+
 def test_recorded_losses_stay():
     some = [packet for packet in packets(10) if packet.seq not in (3, 4)]
     player = Player(ListSource(some), PlayerConfig(loop=True), clock=StoppedClock())

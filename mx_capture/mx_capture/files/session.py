@@ -28,6 +28,8 @@ _READ = {
 
 def bag_folder(path: Path) -> Path:
     """The rosbag2 folder of a session, or `path` itself where it is one; MxError otherwise."""
+    if not path.exists():
+        raise MxError(f"{path} does not exist; give the folder of a session or a rosbag2")
     bag = path / BAG_FOLDER if (path / BAG_FOLDER).is_dir() else path
     if (bag / "metadata.yaml").is_file():
         return bag
