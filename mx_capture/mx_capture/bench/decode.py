@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         description="Measure the speed from event packets to face tensors, beside evt3 and numpy.",
         epilog="example: ./mx bench decode --json decode.json",
     )
-    parser.add_argument("--repeats", type=int, default=9, help="turns of each chain (default: 9)")
+    parser.add_argument("--repeats", type=int, default=15, help="turns of each chain (default: 15)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if arguments.repeats < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from typing import Generic, TypeVar
 
 import numpy as np
 import rclpy
@@ -106,12 +107,18 @@ class MonitorNode(Node):
                 self.heard.problems[name][status.message] += 1
 
 
-class Monitor:
-    """The monitor node spinning in a thread, for programs that are not nodes themselves."""
+N = TypeVar("N", bound=MonitorNode)
 
-    def __enter__(self) -> MonitorNode:
+
+class Monitor(Generic[N]):
+    """A monitor node spinning in a thread, for programs that are not nodes themselves."""
+
+    def __init__(self, node_class: type[N]) -> None:
+        self._node_class = node_class
+
+    def __enter__(self) -> N:
         rclpy.init(args=[])
-        self._node = MonitorNode()
+        self._node = self._node_class()
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, daemon=True)

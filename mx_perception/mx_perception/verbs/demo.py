@@ -15,7 +15,7 @@ from rich.console import Console
 from mx_perception.demo import film, summary
 from mx_perception.demo.graph import DemoGraph
 from mx_perception.demo.table import show
-from mx_perception.nodes.monitor_node import Monitor
+from mx_perception.nodes.monitor_node import Monitor, MonitorNode
 
 _EXAMPLE = """examples:
   ./mx demo --duration 20 --out demo
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
     console = Console(stderr=False)
     graph = DemoGraph(out, events=options.events, rgb=options.rgb, console=console)
-    with Monitor() as monitor:
+    with Monitor(MonitorNode) as monitor:
         try:
             graph.start(monitor)
             began = time.monotonic()
