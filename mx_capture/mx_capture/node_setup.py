@@ -59,7 +59,7 @@ class ManagedNode(LifecycleNode):
         self.health = Health(losses=self.losses)
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
-        self._autostart = self.declare_parameter(
+        self._autostart: bool = self.declare_parameter(
             "autostart",
             True,
             ParameterDescriptor(
@@ -273,7 +273,7 @@ def _refuse_unknown_parameters(node: LifecycleNode) -> None:
 
 def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
     """The body of every executable: spin until a signal; exit 1 if it cannot start."""
-    rclpy.init(args=arguments)
+    rclpy.init(args=None if arguments is None else list(arguments))
     node = None
     try:
         node = node_class()

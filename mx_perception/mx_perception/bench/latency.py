@@ -99,7 +99,7 @@ def measure(rate_mev: float, seconds: float) -> dict[str, Any]:
 @contextlib.contextmanager
 def _nodes(recording: Path) -> Iterator[None]:
     camera = ["-p", "backend:=file", "-p", f"path:={recording}", "-p", "loop:=true"]
-    commands = (
+    commands: tuple[tuple[str, list[str]], ...] = (
         ("mx_capture.nodes.event_tensor_node", []),
         ("mx_capture.nodes.event_camera_node", [*camera, "-p", "autostart:=false"]),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mx_capture.codecs import make_decoder
+from mx_capture.codecs import Decoder, make_decoder
 from mx_capture.files import open_source
 from mx_capture.files.ordering import stamp_of
 from mx_capture.roi import Roi
@@ -47,7 +47,7 @@ class _Views:
         self._heard = heard
         self._frame: Frame | None = None
         self._events: list[tuple[int, np.ndarray]] = []
-        self._decoder = None
+        self._decoder: Decoder | None = None
         self._event_size = source.event_size
         self._faces = sorted(heard.faces, key=lambda item: item[0])
         self._score_ns = np.array([stamp for stamp, _, _ in heard.scores], np.int64)

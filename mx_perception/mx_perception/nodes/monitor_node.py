@@ -18,6 +18,7 @@ from mx_capture.conversions import (
     time_to_ns,
 )
 from mx_capture.node_setup import RESULT_QOS
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
@@ -65,7 +66,7 @@ class MonitorNode(Node):
 
     def change_state(self, node: str, transition: str) -> None:
         """Ask a lifecycle node for a transition: "activate", "deactivate"."""
-        client = self.create_client(ChangeState, f"{node}/change_state")
+        client: Client = self.create_client(ChangeState, f"{node}/change_state")
         client.wait_for_service(5.0)
         identity = {
             "configure": Transition.TRANSITION_CONFIGURE,
