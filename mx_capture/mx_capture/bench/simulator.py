@@ -29,7 +29,7 @@ from mx_capture.stream import Packet
 
 _FIRST_PERSON = 50_000
 _CLIP_S = 0.4
-_STEP_S = 0.004
+_STEP_S = 0.008
 _PLAIN = SimulationConfig(protocol="neutral", distractors=0.0, face_share=0.71)
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mx_capture.simulator.config import SimulationConfig
-from mx_capture.simulator.head import Head
+from mx_capture.simulator.head import Head, Pose
 from mx_capture.simulator.identity import draw_identity
 from mx_capture.simulator.renderer import Camera, Lighting, Renderer
 from mx_capture.simulator.script import Script
@@ -52,11 +52,21 @@ class Scene:
 
         The array is reused by the next call.
         """
-        vertices, normals, axes = self.head.pose(self.script.pose(t))
+        return self.draw(self.script.pose(t), t)
+
+    def draw(self, pose: Pose, t: float = 0.0) -> np.ndarray:
+        """As `render`, with a pose that the script does not ask for."""
+        vertices, normals, axes = self.head.pose(pose)
         self.renderer.draw(
-            vertices, normals, axes, self.head.surface, self.head.textures, self._lamps,
-            self._background.at(t), self.image,
-        )  # fmt: skip
+            vertices,
+            normals,
+            axes,
+            self.head.surface,
+            self.head.textures,
+            self._lamps,
+            self._background.at(t),
+            self.image,
+        )
         return self.image
 
     def travel_px(self, start: float, end: float) -> float:

@@ -16,7 +16,8 @@ from mx_capture.simulator.scene import Scene
 from mx_capture.simulator.script import SPEECH, Script
 from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
 
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Light that the event sensor sees of linear RGB (ITU-R BT.709)."""
 _PACKET_US = 4_000
 _FLICKER_STEP_US = 500.0
 _FINEST_STEP_US = 500.0
@@ -95,7 +96,7 @@ class SimulatedSource:
         image = scene.render(0.0).copy()
         rgb.settle(image)
         exposure = rgb.exposure_us
-        sensor.see(image @ _LUMINANCE, 0.0, self._gains(0.0, 0.0))
+        sensor.see(image @ LUMINANCE, 0.0, self._gains(0.0, 0.0))
         end_us = round(config.duration_s * 1e6)
         last_us, sequence, frame, cut_us = 0.0, 0, 0, 0
         held: np.ndarray = np.zeros(0, EVENT_DTYPE)
@@ -103,7 +104,7 @@ class SimulatedSource:
             before = image
             image = scene.render(now_us * 1e-6).copy()
             gains = self._gains(last_us, now_us)
-            held = np.concatenate([held, sensor.see(image @ _LUMINANCE, now_us, gains)])
+            held = np.concatenate([held, sensor.see(image @ LUMINANCE, now_us, gains)])
             while config.frames_fps:
                 middle = (frame + 0.5) * 1e6 / config.frames_fps
                 begin, stop = middle - exposure / 2, middle + exposure / 2
