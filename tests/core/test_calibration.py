@@ -195,7 +195,7 @@ def test_edges_that_move_give_the_homography():
     assert correlation > 0.6
     for roi in (Roi(200, 120, 100, 100), Roi(100, 150, 80, 80), Roi(300, 200, 90, 90)):
         shift = np.subtract(homography.to_event(roi).center, Homography(true).to_event(roi).center)
-        assert np.hypot(*shift) < 3.0
+        assert np.hypot(*shift) < 1.5
 
 
 def test_edges_need_motion_and_a_match():

@@ -13,6 +13,8 @@ from mx_capture.errors import MxError
 from mx_capture.registration import Homography
 
 _MIN_PAIRS = 5
+_NOISE = 0.15
+"""Changes of log intensity below this are noise, or too small for events."""
 _COARSE_PX = 80
 """Shorter side of the event image in the coarse search."""
 _SCALES = np.geomspace(0.4, 2.5, 23)
@@ -37,13 +39,13 @@ def accumulate_motion(pairs: Iterable[Pair]) -> Motion:
     rgb = events = None
     count = 0
     for before, after in _neighbours(pairs):
-        change = np.abs(_log(after.image) - _log(before.image))
+        change = np.maximum(np.abs(_log(after.image) - _log(before.image)) - _NOISE, 0.0)
         rgb = change if rgb is None else rgb + change
         events = np.abs(after.change) if events is None else events + np.abs(after.change)
         count += 1
     if rgb is None or events is None or count < _MIN_PAIRS:
         raise MxError(f"only {count} frames with events; record at least {_MIN_PAIRS}")
-    if rgb.max() < 0.05 * count or events.max() == 0:
+    if rgb.max() == 0 or events.max() == 0:
         raise MxError("nothing moves in the images; move an object or the cameras")
     return Motion(rgb / count, events / count)
 
@@ -104,8 +106,8 @@ def _log(image: np.ndarray) -> np.ndarray:
 def _flattened(change: np.ndarray, sigma: float) -> np.ndarray:
     """Blurred, and compressed so that a few strong edges do not decide everything."""
     blurred: np.ndarray = cv2.GaussianBlur(change.astype(np.float32), (0, 0), max(sigma, 0.5))
-    level = float(np.percentile(blurred, 95.0)) or 1.0
-    return np.tanh(blurred / level).astype(np.float32)
+    moving = blurred[blurred > 0.05 * blurred.max()]
+    return np.tanh(blurred / float(np.median(moving))).astype(np.float32)
 
 
 def _scale_and_shift(motion: Motion) -> np.ndarray:
@@ -119,16 +121,14 @@ def _scale_and_shift(motion: Motion) -> np.ndarray:
         rgb = _shrunk(motion.rgb, scale * shrink_events)
         # Half of the smaller image must lie on the other one.
         pad_y, pad_x = (min(a, b) // 2 for a, b in zip(rgb.shape, events.shape, strict=True))
-        if min(rgb.shape) < 8:
-            continue
         margin_y, margin_x = max(pad_y, rgb.shape[0] - height), max(pad_x, rgb.shape[1] - width)
         padded = cv2.copyMakeBorder(
             events, margin_y, margin_y, margin_x, margin_x, cv2.BORDER_CONSTANT
         )
-        if rgb.shape[0] > padded.shape[0] or rgb.shape[1] > padded.shape[1]:
-            continue
-        match = cv2.matchTemplate(padded, rgb, cv2.TM_CCOEFF_NORMED)
-        _, score, _, (x, y) = cv2.minMaxLoc(match)
+        match = cv2.matchTemplate(padded, rgb, cv2.TM_CCORR)
+        _, common, _, (x, y) = cv2.minMaxLoc(match)
+        # Over all of both images: a map that leaves half of the motion unmatched scores low.
+        score = common / max(float(np.linalg.norm(rgb) * np.linalg.norm(events)), 1e-6)
         if score > best_score:
             best_score = score
             shift_x, shift_y = (x - margin_x) / shrink_events, (y - margin_y) / shrink_events

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import Progress
 
 from mx_capture.calibration.board import Board, BoardConfig
@@ -39,7 +40,7 @@ def main(argv: list[str]) -> int:
     out = Path(arguments.out)
     if not out.parent.is_dir():
         raise MxError(f"--out {out}: there is no folder {out.parent}; create it first")
-    with Progress(transient=True) as progress:
+    with Progress(transient=True, console=Console(stderr=True)) as progress:
         moments = _watched(pairs(rgb, events, arguments.clock), rgb, progress)
         if arguments.mode == "edges":
             registration, notes = _from_edges(moments)
