@@ -45,6 +45,8 @@ LATCHED_QOS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 
+_BURST = 200
+"""Messages handled before the executor may look at other topics and timers."""
 _INT64 = 2**63 - 1
 
 
@@ -128,6 +130,32 @@ class ManagedNode(LifecycleNode):
             **options,
         )
         self._entities.append((self.destroy_subscription, subscription))
+        return subscription
+
+    def subscribe_in_bursts(
+        self,
+        message_type: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        raw: bool = False,
+    ) -> Any:
+        """A subscription for many messages: its callback gets all that wait, one after another.
+
+        Going through the executor for each of them costs twice as much as all the rest.
+        """
+
+        def take_all(message: Any) -> None:
+            for _ in range(_BURST):
+                callback(message)
+                with subscription.handle:
+                    taken = subscription.handle.take_message(message_type, raw)
+                if taken is None:
+                    return
+                message = taken[0]
+            callback(message)
+
+        subscription = self.subscribe_to(message_type, topic, take_all, qos, raw=raw)
         return subscription
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:

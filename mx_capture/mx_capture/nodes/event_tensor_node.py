@@ -52,7 +52,7 @@ class EventTensorNode(ManagedNode):
         self.frame_tensors = self.publish_to(mx.EventTensor, "frame_tensors")
         self.face_crops = self.publish_to(Image, "face_crops")
         self.event_image = self.publish_to(Image, "event_image")
-        self.subscribe_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
+        self.subscribe_in_bursts(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
         self.subscribe_to(CameraInfo, "rgb/camera_info", self.on_camera_info, SENSOR_QOS)
         images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
         faces = Subscriber(self, mx.Faces, "faces", qos_profile=RESULT_QOS)

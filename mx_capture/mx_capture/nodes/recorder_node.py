@@ -29,7 +29,6 @@ _SCAN_S = 0.2
 _DEPTH = 300
 _EVENTS_DEPTH = 5000
 """Packets come a thousand times a second, and a busy machine may stall for seconds."""
-_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,10 @@ class RecorderNode(ManagedNode):
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         depth = _EVENTS_DEPTH if type_name == PACKET_TYPE else _DEPTH
         profile = QoSProfile(depth=depth, reliability=policy)
-        subscription = self.subscribe_to(
+        self.subscribe_in_bursts(
             _message_class(type_name),
             topic,
-            lambda cdr: self._add(topic, type_name, subscription, cdr),
+            lambda cdr: self._add(topic, type_name, cdr),
             profile,
             raw=True,
         )
@@ -131,18 +130,7 @@ class RecorderNode(ManagedNode):
             self.health.problem("disk", self.recorder.error, level=ERROR)
             self.warn(self.recorder.error)
 
-    def _add(self, topic: str, type_name: str, subscription: Any, cdr: bytes) -> None:
-        """Record a message, and those that came in the meantime.
-
-        Going through the executor for each of them costs twice as much as all the rest.
-        """
-        for _ in range(_AT_ONCE):
-            self.recorder.add(topic, type_name, self.now_ns(), cdr)
-            with subscription.handle:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            if taken is None:
-                return
-            cdr = taken[0]
+    def _add(self, topic: str, type_name: str, cdr: bytes) -> None:
         self.recorder.add(topic, type_name, self.now_ns(), cdr)
 
 
