@@ -42,6 +42,9 @@ _COUNTED_HERE = (
     "late_faces",
 )
 
+_ENOUGH_EVENTS = 1_000_000
+"""In an event image."""
+
 
 @dataclass(frozen=True)
 class TensorConfig(Config):
@@ -214,16 +217,21 @@ class TensorStream:
 
         Grey levels rise with the events of a pixel, both polarities together; the brightest
         hundredth of the touched pixels is white. With `roi`, that part of the sensor, rounded to
-        whole pixels and clipped. None before the first event.
+        whole pixels and clipped. None before the first event. Of a busy stream, only the latest
+        packets with about a million events: more do not show more, and take long.
         """
         kept = self._buffer.kept
         if kept is None:
             return None
         start = max(kept[1] + 1 - duration_us, kept[0])
         counts = np.zeros(self.height * self.width, np.int64)
-        for chunk in self._buffer.covering(start, kept[1]) or ():
+        count = 0
+        for chunk in reversed(self._buffer.covering(start, kept[1]) or ()):
+            if count > _ENOUGH_EVENTS:
+                break
             events = self._pass.events(chunk)
             events = events[events["t"] >= start]
+            count += len(events)
             pixels = events["y"].astype(np.int64) * self.width + events["x"]
             counts += np.bincount(pixels, minlength=counts.size)
         white = np.percentile(counts[counts > 0], 99) if counts.any() else 1.0

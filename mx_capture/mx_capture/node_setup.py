@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import (
@@ -301,6 +302,8 @@ def _refuse_unknown_parameters(node: LifecycleNode) -> None:
 
 def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
     """The body of every executable: spin until a signal; exit 1 if it cannot start."""
+    # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
+    cv2.setNumThreads(1)
     rclpy.init(args=None if arguments is None else list(arguments))
     node = None
     try:

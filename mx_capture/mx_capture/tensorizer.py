@@ -19,6 +19,7 @@ from mx_capture.stream import EVENT_DTYPE, Frame, Packet
 
 Rois = Mapping[str, Roi]
 _PENDING_FRAMES = 30
+_EVENT_IMAGE_PERIOD_US = 100_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class TensorizerConfig(Config):
         choices=("shared", "trigger", "arrival"),
     )
     event_image_us: int = setting(
-        50_000, "Events of this long make the event image", minimum=1_000, maximum=1_000_000
+        800_000,
+        "Events of this long make an event image; a nearly still face needs most of a second",
+        minimum=1_000,
+        maximum=1_000_000,
     )
     frame_bins: int = setting(5, "Time bins of a frame tensor", minimum=1, maximum=64)
 
@@ -163,13 +167,13 @@ class Tensorizer:
     def event_image(self) -> Frame | None:
         """The latest events as a grey picture, to look for faces in.
 
-        One for every `event_image_us` of sensor time, so that live and offline runs see the same;
+        Ten a second of sensor time, so that live and offline runs see the same;
         None in between.
         """
         now_us = self.stream.now_us if self.stream is not None else None
         if self.stream is None or now_us is None or not self.clock.ready:
             return None
-        number = now_us // self.options.event_image_us
+        number = now_us // _EVENT_IMAGE_PERIOD_US
         if number == self._event_image:
             return None
         self._event_image = number
