@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mx_capture.binning import bin_events, bin_evt3
+from mx_capture.binning import bin_events
+from mx_capture.binning_evt3 import bin_evt3
 from mx_capture.codecs.decoder import TRIGGER_DTYPE, Decoder, Payload
 from mx_capture.codecs.evt3 import COUNT_NAMES, Evt3Decoder
 from mx_capture.layout import Window

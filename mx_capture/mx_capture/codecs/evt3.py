@@ -20,10 +20,10 @@ Source: Prophesee, "EVT 3.0 Format", https://docs.prophesee.ai/stable/data/encod
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
+from mx_capture.codecs.compiler import bit_count, trailing_zeros
 from mx_capture.codecs.decoder import TRIGGER_DTYPE, Decoder, Payload
-from mx_capture.codecs.intrinsics import bit_count, trailing_zeros
 from mx_capture.stream import EVENT_DTYPE
 
 # Everything is uint64: mixing signs would make numba compute in float64, and a signed index
@@ -75,11 +75,8 @@ _HIGH_UNIT, _HALF_RANGE, _FULL_RANGE = _U(1 << 12), _U(1 << 23), _U(1 << 24)
 # A step back over a rollover by at most this much is taken back, not taken for 16 s forward.
 _STEP_BACK = _U(64 << 12)
 
-WORDS = types.Array(types.uint16, 1, "C", readonly=True)
-COUNTERS = types.uint64[::1]
 
-
-@njit(types.uint64(types.uint64, types.uint64, COUNTERS), cache=True)
+@njit
 def next_base(high, base, counts):
     """The time of a TIME_HIGH with payload `high` after one of time `base`; counts steps."""
     part = base & (_FULL_RANGE - _U(1))
@@ -94,7 +91,7 @@ def next_base(high, base, counts):
     return new
 
 
-@njit(types.uint64(types.uint64), cache=True, forceinline=True)
+@njit(forceinline=True)
 def vector_lanes(code):
     """How many columns a word of this kind covers; 0 unless it is a vector."""
     if code == VECT_12:
@@ -102,7 +99,7 @@ def vector_lanes(code):
     return _U(8) if code == VECT_8 else _U(0)
 
 
-@njit(types.UniTuple(types.uint64, 2)(WORDS), cache=True)
+@njit(cache=True)
 def _count(words):
     """How many events and trigger edges `words` hold at most."""
     events = triggers = _U(0)

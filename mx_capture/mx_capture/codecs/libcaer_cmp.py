@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mx_capture.codecs.compiler import bit_count
 from mx_capture.codecs.decoder import Decoder, Payload
-from mx_capture.codecs.intrinsics import bit_count
 from mx_capture.errors import MxError
 from mx_capture.stream import EVENT_DTYPE
 

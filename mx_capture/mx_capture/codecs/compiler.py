@@ -1,6 +1,16 @@
-"""Single machine instructions and hints that numba does not offer itself."""
+"""What numba does not offer: single instructions, a hint, and a cache that knows its sources.
+
+numba keeps compiled code beside the file of a function, and compiles anew when that file changes,
+but not when only a function or a constant that it uses from another file did: it would then run
+old code on new tables. So functions that use other files are made by a factory that takes
+`source_stamp` of these files and refers to it: what a function closes over is part of its key in
+the cache. What they call is not cached by itself.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from pathlib import Path
 
 from llvmlite import ir
 from numba import types
@@ -8,6 +18,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _BIT = ir.IntType(1)
+
+
+def source_stamp(*files: str) -> str:
+    """A digest of the contents of source files."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 @intrinsic
