@@ -1,7 +1,7 @@
 """What the simulator gives: its speed, events of each Action Unit, how many faces are found.
 
-Run it by `python -m mx_capture.bench.simulator --speed`, `--events`, `--faces 500` or
-`--picture FILE` in the environment of `./mx`; all but the last print JSON.
+Run it by `python -m mx_capture.bench.simulator --speed`, `--events`, `--faces 500`, which print
+JSON, or `--picture FILE`, `--event-picture FILE` in the environment of `./mx`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mx_capture.stream import Packet
 _FIRST_PERSON = 50_000
 _CLIP_S = 0.4
 _STEP_S = 0.008
+_CLEAN = EventSensorConfig(shot_hz=0.0, leak_hz=0.0, hot_share=0.0)
 _PLAIN = SimulationConfig(protocol="neutral", distractors=0.0, face_share=0.71)
 
 
@@ -57,7 +58,6 @@ def measure_events(people: int, intensity: float) -> dict[str, Any]:
     Units at this intensity (AU45 at 1) rise in 100 ms, hold for 50 and fall in 150. Medians and
     quartiles over so many people.
     """
-    clean = EventSensorConfig(shot_hz=0.0, leak_hz=0.0, hot_share=0.0)
     counts: dict[str, list[int]] = {}
     for number in range(people):
         seed = _FIRST_PERSON + number
@@ -66,13 +66,13 @@ def measure_events(people: int, intensity: float) -> dict[str, Any]:
             level = 1.0 if unit == 45 else intensity
             expression = Expression((unit,), (level,), 0.05, 0.15, 0.2, 0.35)
             poses = [_pose_of(expression, t) for t in _times()]
-            counts.setdefault(f"AU{unit:02d}", []).append(_count(scene, clean, poses))
+            counts.setdefault(f"AU{unit:02d}", []).append(_count(scene, _CLEAN, poses))
         swaying = Scene(replace(_PLAIN, seed=seed, distractors=1.0))
         poses = [swaying.script.pose(t) for t in _times()]
         for pose in poses:
             pose.units[:] = 0
             pose.gaze[:] = 0
-        counts.setdefault("sway", []).append(_count(scene, clean, poses))
+        counts.setdefault("sway", []).append(_count(scene, _CLEAN, poses))
         noise = replace(draw_sensor("240x180", seed), threshold_on=0.2, threshold_off=0.2)
         still = [Pose()] * len(poses)
         counts.setdefault("noise", []).append(_count(scene, noise, still))
@@ -129,6 +129,28 @@ def draw_picture(path: Path, people: int = 9) -> None:
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
+def draw_events(path: Path, seed: int = _FIRST_PERSON + 5) -> None:
+    """Save what the onset of each Action Unit looks like: ON events red, OFF events blue."""
+    scene = Scene(replace(_PLAIN, seed=seed))
+    height, width = scene.config.size
+    tiles = []
+    for unit in ACTION_UNITS:
+        expression = Expression((unit,), (1.0 if unit == 45 else 0.4,), 0.05, 0.15, 0.2, 0.35)
+        camera = EventSensor(_CLEAN, height, width, seed)
+        tile = np.full((height, width, 3), 237, np.uint8)
+        for number, t in enumerate(_times()[: round(0.16 / _STEP_S)]):
+            image = scene.draw(_pose_of(expression, t)) @ LUMINANCE
+            events = camera.see(image, number * _STEP_S * 1e6)
+            colours = np.where(events["p"][:, None] == 1, (200, 60, 30), (30, 60, 200))
+            tile[events["y"], events["x"]] = colours
+        left = int(np.clip(scene.camera.centre_x_px - height / 2, 0, width - height))
+        square = np.ascontiguousarray(tile[:, left : left + height])
+        cv2.putText(square, f"AU{unit:02d}", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1)
+        tiles.append(square)
+    rows = [np.concatenate(tiles[i : i + 5], 1) for i in range(0, len(tiles), 5)]
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(prog="mx_capture.bench.simulator", description=__doc__)
@@ -136,6 +158,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--events", action="store_true", help="events of each Action Unit")
     parser.add_argument("--faces", type=int, metavar="N", help="detection of N people")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="sheet of people")
+    parser.add_argument("--event-picture", type=Path, metavar="FILE", help="sheet of events")
     options = parser.parse_args(argv)
     results: dict[str, Any] = {}
     if options.speed:
@@ -146,6 +169,8 @@ def main(argv: list[str] | None = None) -> int:
         results["faces"] = measure_faces(options.faces)
     if options.picture:
         draw_picture(options.picture)
+    if options.event_picture:
+        draw_events(options.event_picture)
     if results:
         print(json.dumps(results, indent=1))
     return 0

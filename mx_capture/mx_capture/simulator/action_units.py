@@ -96,9 +96,10 @@ class Crease:
 class ActionUnit:
     """One unit on the left half of the face; the right half mirrors it.
 
-    `upper_lid` and `lower_lid` are the shares of the neutral aperture by which the lids move at
-    intensity 1 (positive closes); `jaw_degrees` opens the jaw. Units `both_sides_linked` move both
-    halves alike.
+    `peak_mm` is the largest displacement by the pulls (of the chin for the jaw, of the lid for the
+    blink). Lids turn on top of it: `upper_lid` and `lower_lid` are the shares of the neutral
+    aperture by which they move at intensity 1 (positive closes). `jaw_degrees` opens the jaw.
+    Units `both_sides_linked` move both halves alike.
     """
 
     peak_mm: float
@@ -157,7 +158,7 @@ UNITS: dict[int, ActionUnit] = {
         upper_lid=0.06,
     ),
     5: ActionUnit(
-        3.0, (Pull((3.15, 3.5, 4.0), (1.0, 0.35, 2.0), (0.0, 0.35, -0.3)),), upper_lid=-0.34
+        1.0, (Pull((3.15, 3.5, 4.0), (1.0, 0.35, 2.0), (0.0, 0.35, -0.3)),), upper_lid=-0.25
     ),
     6: ActionUnit(
         6.0,
@@ -177,7 +178,7 @@ UNITS: dict[int, ActionUnit] = {
         lower_lid=0.16,
     ),
     7: ActionUnit(
-        2.4,
+        1.2,
         (
             Pull((3.15, 1.9, 4.0), (1.3, 0.4, 2.0), (-0.25, 0.8, 0.2)),
             Pull((4.8, 2.5, 3.0), (0.5, 0.6, 2.0), (-0.5, 0.0, 0.1)),
@@ -187,7 +188,7 @@ UNITS: dict[int, ActionUnit] = {
             Crease(((5.0, 2.5), (5.6, 2.5)), 0.1, 0.5),
         ),
         upper_lid=0.14,
-        lower_lid=0.26,
+        lower_lid=0.2,
     ),
     9: ActionUnit(
         6.5,
@@ -304,7 +305,7 @@ UNITS: dict[int, ActionUnit] = {
         both_sides_linked=True,
     ),
     26: ActionUnit(14.0, jaw_degrees=10.5, both_sides_linked=True),
-    45: ActionUnit(9.5, upper_lid=0.94, lower_lid=0.1),
+    45: ActionUnit(8.0, upper_lid=0.94, lower_lid=0.1),
 }
 
 
