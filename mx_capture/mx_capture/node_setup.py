@@ -8,6 +8,7 @@ plain launch file is enough; without, a lifecycle manager drives it.
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import traceback
 import typing
@@ -323,6 +324,9 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         print(f"mx: {error}", file=sys.stderr)
         sys.exit(1)
     finally:
+        # Ctrl-C reaches a node twice, from the terminal and from the launcher: the second one
+        # may not cut short what is being closed. Launchers have SIGTERM and SIGKILL for later.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.close()
             node.destroy_node()

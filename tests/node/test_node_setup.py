@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -112,8 +113,8 @@ def test_a_node_that_cannot_start_says_why_in_one_line(words, named):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_node_quietly(number):
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])
+def test_signals_end_a_node_quietly(numbers):
     node = subprocess.Popen(
         [sys.executable, "-c", _MAIN],
         stdout=subprocess.PIPE,
@@ -122,7 +123,9 @@ def test_a_signal_ends_a_node_quietly(number):
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     assert "ready" in node.stdout.readline()
-    node.send_signal(number)
+    for number in numbers:
+        node.send_signal(number)
+        time.sleep(0.05)
     output, _ = node.communicate(timeout=30)
     assert (node.returncode, output) == (0, "")
 
