@@ -35,5 +35,7 @@ def main(argv: list[str]) -> int:
     else:
         raise MxError(f"there are no tests {suite}: give {', '.join(SUITES)} or a path")
     command = [sys.executable, "-m", "pytest", "--no-header", "-ra", *paths, *options]
+    # Sums depend on the number of threads, and so does what a test trains.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.chdir(ROOT)
     os.execv(sys.executable, command)
