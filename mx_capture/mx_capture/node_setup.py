@@ -316,8 +316,8 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RCLError:
-        # A callback was publishing when the signal came.
+    except (RCLError, RuntimeError):
+        # A message was being published or taken when the signal came.
         if rclpy.ok():
             raise
     except (MxError, ParameterException) as error:
