@@ -45,7 +45,8 @@ def _events(name: str, start_us: int, rng: np.random.Generator) -> np.ndarray:
     elif name == "single":
         rows = _rows(start_us, 5 * PACKET_US, 4, 200, rng)
     else:
-        dense = _rows(start_us, PACKET_US, 13, 32, rng)
+        # 16 draws from 32 columns are about 13 events.
+        dense = _rows(start_us, PACKET_US, 16, 32, rng)
         rows = np.concatenate([dense, _rows(start_us, 7 * PACKET_US // 2, 2, 200, rng)])
     rows = rows[np.lexsort((rows["x"], rows["p"], rows["y"], rows["t"]))]
     again = np.zeros(len(rows), bool)

@@ -1,0 +1,57 @@
+"""The verb bench: what it runs, and the figures of decoding."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import pytest
+from mx_capture.bench import decode
+from mx_capture.bench.streams import STREAMS, make_packets
+from mx_capture.codecs.evt3 import Evt3Decoder
+from mx_capture.errors import MxError
+from mx_capture.verbs import bench
+
+
+def test_the_streams_are_what_they_are_called() -> None:
+    counts = {}
+    for name in STREAMS:
+        packets, events = make_packets(name, 20_000)
+        decoder = Evt3Decoder(720, 1280)
+        found = sum(len(decoder.decode(memoryview(packet))) for packet in packets)
+        assert len(packets) == 20 and found == events
+        counts[name] = decoder.counters
+    rates = {name: count["events"] / 0.02 / 1e6 for name, count in counts.items()}
+    assert rates == pytest.approx({"vector": 20, "single": 20, "low": 2}, rel=0.2)
+    share = 1 - counts["vector"]["words_x"] / counts["vector"]["events"]
+    assert share == pytest.approx(0.65, abs=0.03)
+    assert counts["single"]["words_vector"] == counts["low"]["words_vector"] == 0
+
+
+def test_decode_writes_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(decode, "_EVENTS", 40_000)
+    monkeypatch.setattr(decode, "_compile_seconds", lambda: 0.0)
+    out = tmp_path / "decode.json"
+    assert bench.main(["decode", "--repeats", "1", "--json", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    assert set(figures["ratios"]) == {"vector", "single", "low"}
+    for part in figures["streams"].values():
+        assert all(speed > 0 for speed in part["mev_per_s"].values())
+    try:
+        importlib.metadata.version("evt3")
+    except importlib.metadata.PackageNotFoundError:
+        assert not any(figures["ratios"].values())
+        assert "pip install -r requirements/bench.txt" in capsys.readouterr().out.replace("\n", " ")
+    else:
+        assert all(figures["ratios"].values())
+
+
+def test_wrong_options_are_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(MxError, match="--repeats=0 must be at least 1"):
+        bench.main(["decode", "--repeats", "0"])
+    with pytest.raises(SystemExit):
+        bench.main(["everything"])
+    assert "decode" in capsys.readouterr().err
