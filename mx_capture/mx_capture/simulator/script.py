@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mx_capture.simulator.action_units import ACTION_UNITS, COMBINATIONS
+from mx_capture.simulator.action_units import ACTION_UNITS, COMBINATIONS, UNITS
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.head import UNIT_ORDER, Pose
 
@@ -268,7 +268,7 @@ def _draw_expression(
     else:
         onset, apex, offset = rng.uniform(0.15, 0.5), rng.uniform(0.2, 1.2), rng.uniform(0.25, 0.9)
     sides = (1.0, 1.0)
-    if not symmetric:
+    if not symmetric and not any(UNITS[unit].both_sides_linked for unit in units):
         if rng.random() < 0.12:
             sides = (1.0, 0.0) if rng.random() < 0.5 else (0.0, 1.0)
         else:

@@ -19,7 +19,7 @@ from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Light that the event sensor sees of linear RGB (ITU-R BT.709)."""
 _PACKET_US = 4_000
-_FLICKER_STEP_US = 500.0
+_FLICKER_STEP_US = 1000.0
 _FINEST_STEP_US = 500.0
 
 
