@@ -27,7 +27,7 @@ def test_the_whole_graph_loses_nothing(tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{summary}"
     assert set(summary["stages"].values()) == {"ok"}
-    assert summary["lost_packets"] == summary["dropped_events"] == 0
+    assert summary["lost_packets"] == summary["lost_tensors"] == summary["dropped_events"] == 0
     assert summary["recording_messages"] == summary["published"]
     assert summary["rgb_frames"] == pytest.approx(30 * summary["duration_s"], rel=0.1)
     assert summary["event_tensors"] == summary["au_messages"] > 500

@@ -23,7 +23,6 @@ class Heard:
     labels: list[Label] = field(default_factory=list)
     micro_expressions: list[tuple[int, int, int]] = field(default_factory=list)
     """Stamp, Action Unit, phase (0 ONSET, 1 APEX, 2 OFFSET)."""
-    event_tensors: int = 0
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
     """The latest values of every node."""
     problems: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))

@@ -31,6 +31,7 @@ class Counts:
     au_messages: int
     reconstructions: int
     lost_packets: int
+    lost_tensors: int
     dropped_events: int
     labels: int
     micro_expressions: int
@@ -57,9 +58,9 @@ def stages(inputs: Inputs, counts: Counts) -> dict[str, str]:
     if inputs.simulated:
         result["labels"] = _stage(counts.labels, counts.duration_s >= 5, "too short for a label")
     result["recording"] = _recording(counts)
-    result["losses"] = (
-        OK if counts.lost_packets == 0 else f"failed: {counts.lost_packets} packets were lost"
-    )
+    lost = {"packets": counts.lost_packets, "tensors": counts.lost_tensors}
+    told = [f"{count} {name}" for name, count in lost.items() if count]
+    result["losses"] = f"failed: {' and '.join(told)} were lost" if told else OK
     return result
 
 

@@ -42,10 +42,6 @@ class MonitorNode(Node):
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
         ):
             self.create_subscription(message_type, topic, callback, RESULT_QOS)
-        # The bytes are not wanted here: only that the tensor came.
-        self.create_subscription(
-            mx.EventTensor, "event_tensors", self._on_tensor, RESULT_QOS, raw=True
-        )
 
     def active(self, names: list[str]) -> bool:
         """True when every node of these names says that it is active."""
@@ -74,9 +70,6 @@ class MonitorNode(Node):
             "deactivate": Transition.TRANSITION_DEACTIVATE,
         }[transition]
         client.call_async(ChangeState.Request(transition=Transition(id=identity)))
-
-    def _on_tensor(self, _: bytes) -> None:
-        self.heard.event_tensors += 1
 
     def _on_faces(self, message: mx.Faces) -> None:
         header = message.header
