@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mx_perception import metrics
-from mx_perception.action_units import CLIP_CLASSES, au_name
+from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES, au_name
 from mx_perception.dataset import Track, read_dataset
 from mx_perception.folds import Fold, default_folds, make_folds
 from mx_perception.networks.export import load_au, save_au
@@ -45,6 +45,7 @@ class TrainAuConfig(Config):
     patience: int = setting(10, "Epochs without a better UF1 before it stops", minimum=1)
     batch: int = setting(32, "Windows in a batch", minimum=1)
     hops: int = setting(64, "Hops in a window", minimum=4)
+    neutral: float = setting(0.15, "Neutral windows per expression", minimum=0.01)
     learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
     weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
     score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
@@ -122,7 +123,7 @@ def train_fold(
     check_classes(clip_windows(train, config.hops, np.random.default_rng(0)), "training")
     check_classes(test_windows, "test")
     network = load_au(start_from) if start_from else AuNetwork(network_config)
-    count = len(clip_windows(train, config.hops, np.random.default_rng(0)))
+    count = len(clip_windows(train, config.hops, np.random.default_rng(0), config.neutral))
     optimizer, schedule = _optimizer(network, config, -(-count // config.batch))
     state = TrainingState()
     if resume:
@@ -173,7 +174,7 @@ def evaluate_clips(
 
 def micro_windows(sequences: Sequence[FaceSequence], hops: int) -> list[Window]:
     """The clips to test on: micro-expressions of one Action Unit, and neutral ones."""
-    windows = clip_windows(sequences, hops, np.random.default_rng(1))
+    windows = clip_windows(sequences, hops, np.random.default_rng(1), 1 / len(AU_NUMBERS))
     return [
         window
         for window in windows
@@ -244,7 +245,7 @@ def _epoch(
 ) -> float:
     """One pass; windows and augmentation depend on seed and epoch only. Returns the mean loss."""
     rng = np.random.default_rng((config.seed, epoch))
-    windows = clip_windows(sequences, config.hops, rng)
+    windows = clip_windows(sequences, config.hops, rng, config.neutral)
     order = rng.permutation(len(windows))
     network.train()
     losses = []

@@ -62,13 +62,15 @@ class Batch:
 
 
 def clip_windows(
-    sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator
+    sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator, neutral: float = 0.1
 ) -> list[Window]:
-    """One window per expression, and one per pause of at least NEUTRAL_HOPS.
+    """One window per expression, and `neutral` of all as many from pauses, whatever is in them.
 
-    The place of the clip in its window is drawn from `rng`.
+    Pauses are at least NEUTRAL_HOPS long. They and the place of a clip in its window are drawn
+    from `rng`.
     """
-    windows = []
+    windows: list[Window] = []
+    pauses: list[Window] = []
     for index, sequence in enumerate(sequences):
         edge = 0.0
         for span in [*sorted(sequence.spans, key=lambda s: s.onset), None]:
@@ -76,10 +78,12 @@ def clip_windows(
             if onset - edge >= NEUTRAL_HOPS:
                 begin, end = _at_most(hops - 1, edge, onset, rng)
                 first = math.floor(begin - rng.uniform(0, 1) * (hops - 1 - (end - begin)))
-                windows.append(Window(index, first, begin, end, None))
+                pauses.append(Window(index, first, begin, end, None))
             edge = max(edge, span.offset) if span is not None else edge
         windows += _expressions(index, sequence, hops, rng)
-    return windows
+    most = math.ceil(neutral * len(windows))
+    chosen = sorted(rng.permutation(len(pauses))[:most].tolist())
+    return windows + [pauses[i] for i in chosen]
 
 
 def render(

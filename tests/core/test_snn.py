@@ -11,7 +11,7 @@ import torch
 from mx_capture.errors import MxError
 from mx_perception.au_stream import AuStream, clip_class
 from mx_perception.networks.export import load_au, save_au
-from mx_perception.networks.leaky_clip import leaky_clip
+from mx_perception.networks.leaky_clip import SLOPE, leaky_clip
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig, AuState
 from snntorch import surrogate
 
@@ -49,7 +49,7 @@ def test_a_layer_over_a_clip_is_snntorch_step_by_step() -> None:
         threshold=threshold.clone(),
         learn_beta=True,
         learn_threshold=True,
-        spike_grad=surrogate.fast_sigmoid(slope=10),
+        spike_grad=surrogate.fast_sigmoid(slope=float(SLOPE)),
     )
     one = torch.randn(bins * batch, channels, 4, 4, requires_grad=True)
     two = one.detach().clone().requires_grad_()
@@ -92,6 +92,7 @@ def test_deployment_changes_little_and_scores_stay_in_range() -> None:
     assert ((torch.sigmoid(after[0]) >= 0) & (torch.sigmoid(after[0]) <= 1)).all()
 
 
+@pytest.mark.timeout(900)  # a minute alone, many on a busy machine
 def test_spikes_of_the_export_are_those_of_snntorch_over_10000_steps(checkpoint: Path) -> None:
     stream, network = AuStream(checkpoint), load_au(checkpoint).deployed()
     state, rng = network.initial_state(1), np.random.default_rng(2)

@@ -43,7 +43,7 @@ def test_it_learns_toy_patches_and_writes_a_checkpoint(
 ) -> None:
     out = tmp_path / "au"
     losses: list[float] = []
-    config = replace(QUICK, epochs=12)
+    config = replace(QUICK, epochs=24)
     result = train_fold(
         sequences, FOLD, out, config, TINY, MILD, lambda line, f: losses.append(f["loss"])
     )

@@ -21,7 +21,6 @@ from mx_perception.views import AugmentConfig, View, draw_view
 from mx_perception.windows import (
     NEUTRAL_CLASS,
     NO_CLASS,
-    Batch,
     Window,
     clip_windows,
     render,

@@ -15,7 +15,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-SLOPE = np.float32(10.0)
+SLOPE = np.float32(4.0)
 """Of snnTorch's fast_sigmoid surrogate."""
 BLOCK = 64
 """Cells that one thread takes through time together: they stay in its cache."""

@@ -91,6 +91,10 @@ class AuNetwork(nn.Module):
         self.score_head = nn.Linear(config.hidden, len(AU_NUMBERS))
         self.evidence_head = nn.Linear(config.hidden, len(CLIP_CLASSES))
         self.score_decay = nn.Parameter(torch.full((len(AU_NUMBERS),), 0.8))
+        neurons: Any = self.neurons
+        for norm, neuron in zip(self.norms, neurons, strict=True):
+            # Slow membranes add up more: this gives all of them about the same deviation, 2.
+            norm.weight.data = 2.0 * torch.sqrt(1.0 - neuron.beta.detach().flatten() ** 2)
         nn.init.zeros_(self.evidence_head.bias)
         # Action Units are rare: start at a low score rather than at 0.5.
         nn.init.constant_(self.score_head.bias, -0.6)
