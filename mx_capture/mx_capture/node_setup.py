@@ -311,7 +311,7 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         node = node_class()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if not node.autostart():
+        if not node.autostart() and rclpy.ok():
             sys.exit(1)
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

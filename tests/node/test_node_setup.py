@@ -123,6 +123,8 @@ def test_signals_end_a_node_quietly(numbers):
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     assert "ready" in node.stdout.readline()
+    # It is ready a moment before its activation is complete.
+    time.sleep(1.0)
     for number in numbers:
         node.send_signal(number)
         time.sleep(0.05)
