@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import array
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge, CvBridgeError
 from event_camera_msgs.msg import EventPacket
+from hri_msgs.msg import (
+    FacialLandmarks,
+    IdsList,
+    NormalizedPointOfInterest2D,
+    NormalizedRegionOfInterest2D,
+)
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
+from std_msgs.msg import Header
 
 from mx_capture.errors import MxError
-from mx_capture.event_tensor import EventTensor
-from mx_capture.faces.tracker import TrackedFace
 from mx_capture.roi import Roi
 from mx_capture.stream import Frame, Label, Packet
 from mx_msgs import msg as mx
+
+if TYPE_CHECKING:
+    # What they need in turn would take 100 MB in nodes that only convert messages.
+    from mx_capture.event_tensor import EventTensor
+    from mx_capture.faces.landmarks import Landmarks
+    from mx_capture.faces.tracker import TrackedFace
 
 _BRIDGE = CvBridge()
 
@@ -61,9 +73,11 @@ def message_to_packet(message: EventPacket) -> Packet:
     )
 
 
-def image_to_message(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """`(H, W, 3) uint8` RGB becomes rgb8, `(H, W) uint8` mono8."""
-    message = _BRIDGE.cv2_to_imgmsg(image, encoding="mono8" if image.ndim == 2 else "rgb8")
+def image_to_message(
+    image: np.ndarray, stamp_ns: int, frame_id: str, colours: str = "rgb8"
+) -> Image:
+    """`(H, W, 3) uint8` in this order of colours, or `(H, W) uint8`, which becomes mono8."""
+    message = _BRIDGE.cv2_to_imgmsg(image, encoding="mono8" if image.ndim == 2 else colours)
     message.header.stamp = ns_to_time(stamp_ns)
     message.header.frame_id = frame_id
     return message
@@ -124,6 +138,41 @@ def message_to_roi(message: RegionOfInterest) -> Roi:
         float(message.y_offset),
         float(message.width),
         float(message.height),
+    )
+
+
+def ids_to_message(faces: Sequence[TrackedFace], header: Header) -> IdsList:
+    """REP-155: the ids of all faces that are followed now."""
+    return IdsList(header=header, ids=[face.id for face in faces])
+
+
+def roi_to_normalized(
+    roi: Roi, score: float, size: tuple[int, int], header: Header
+) -> NormalizedRegionOfInterest2D:
+    """REP-155: a box as shares of an image of `size` (height, width), 0..1."""
+    part = roi.clipped(*size).scaled(1 / size[1], 1 / size[0])
+    return NormalizedRegionOfInterest2D(
+        header=header,
+        xmin=part.x,
+        ymin=part.y,
+        xmax=min(part.x + part.width, 1.0),
+        ymax=min(part.y + part.height, 1.0),
+        c=min(max(score, 0.0), 1.0),
+    )
+
+
+def landmarks_to_message(
+    landmarks: Landmarks, size: tuple[int, int], header: Header
+) -> FacialLandmarks:
+    """REP-155: 70 points as shares of an image of `size` (height, width)."""
+    points = landmarks.rep155_px() / np.array((size[1], size[0]), np.float32)
+    return FacialLandmarks(
+        header=header,
+        landmarks=[
+            NormalizedPointOfInterest2D(x=x, y=y, c=landmarks.score) for x, y in points.tolist()
+        ],
+        height=size[0],
+        width=size[1],
     )
 
 

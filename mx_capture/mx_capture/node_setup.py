@@ -43,6 +43,8 @@ EVENTS_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 SENSOR_QOS = QoSProfile(depth=30, reliability=ReliabilityPolicy.BEST_EFFORT)
 """For subscribing to images: matches reliable and best-effort cameras alike."""
 RESULT_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+HUMANS_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""As the publishers of other ROS4HRI (REP-155) packages."""
 LATCHED_QOS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
@@ -103,13 +105,22 @@ class ManagedNode(LifecycleNode):
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: self.get_parameter(name).value for name in names})
 
-    def publish_to(self, message_type: Any, topic: str, qos: QoSProfile = RESULT_QOS) -> Any:
-        """A publisher that lives while the node is active."""
+    def publish_to(
+        self,
+        message_type: Any,
+        topic: str,
+        qos: QoSProfile = RESULT_QOS,
+        *,
+        passing: bool = False,
+    ) -> Any:
+        """A publisher that lives while the node is active.
+
+        `passing`: the topic has a name of its own that goes again, such as that of a face. Its
+        QoS is then no parameter: parameters would pile up with the faces that come and go.
+        """
+        overriding = None if passing else QoSOverridingOptions.with_default_policies()
         publisher = self.create_publisher(
-            message_type,
-            topic,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            message_type, topic, qos, qos_overriding_options=overriding
         )
         self._entities.append((self.destroy_publisher, publisher))
         return publisher

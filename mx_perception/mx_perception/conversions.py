@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from hri_msgs.msg import FacialActionUnits
+from hri_msgs.msg import Expression, FacialActionUnits
 from mx_capture.conversions import ns_to_time
 
 from mx_msgs import msg as mx
+from mx_perception import expressions
 from mx_perception.spotter import MicroExpression
 
 
@@ -33,6 +34,21 @@ def facs_to_message(
     for number, value in zip(au, score, strict=True):
         message.intensity[number] = float(value)
         message.confidence[number] = 1.0
+    return message
+
+
+def expression_to_message(
+    stamp: Time, expression: expressions.Expression, frame_id: str
+) -> Expression:
+    """REP-155: the name of an expression, with its valence and arousal (-1..1)."""
+    message = Expression(
+        expression=expression.expression,
+        valence=expression.valence,
+        arousal=expression.arousal,
+        confidence=expression.confidence,
+    )
+    message.header.stamp = stamp
+    message.header.frame_id = frame_id
     return message
 
 

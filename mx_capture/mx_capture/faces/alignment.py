@@ -1,4 +1,4 @@
-"""Upright crops: the eyes level, the face in the middle."""
+"""Crops with the face in the middle, as it is or turned until the eyes are level."""
 
 from __future__ import annotations
 
@@ -27,8 +27,18 @@ def upright_crop(box: Roi, keypoints_px: np.ndarray, scale: float, size: int) ->
     return np.column_stack([turn, shift])
 
 
+def level_crop(box: Roi, size: int) -> np.ndarray:
+    """The same for a crop that is not turned, with all of `box` in its middle: (2, 3) float64."""
+    step = max(box.width, box.height) / size
+    middle = np.array(box.center) - 0.5 - step * (size - 1) / 2
+    return np.column_stack([step * np.eye(2), middle])
+
+
 def cut(image: np.ndarray, crop_to_image: np.ndarray, size: int) -> np.ndarray:
-    """`(size, size[, 3]) uint8` under a transform of `upright_crop`; black beyond the image."""
+    """`(size, size[, 3]) uint8`; black beyond the image.
+
+    `crop_to_image`: of `upright_crop` or `level_crop`.
+    """
     step = float(np.hypot(*crop_to_image[:, 0]))
     if step > 2.0:
         # Bilinear sampling would skip pixels of a large face: average them first.

@@ -14,15 +14,22 @@ from mx_capture.face_finder import FaceFinder, FaceFinderConfig
 from mx_capture.faces.detector import FaceDetectorConfig
 from mx_capture.faces.tracker import TrackedFace, TrackerConfig
 from mx_capture.node_setup import RESULT_QOS, SENSOR_QOS, ManagedNode, run
+from mx_capture.nodes.face_topics import FaceTopics, FaceTopicsConfig
 from mx_capture.stream import Frame
 from mx_msgs.msg import Faces
 
 
 class FaceDetectorNode(ManagedNode):
-    """`rgb/image_raw` or, without usable frames, `event_image` to `faces`."""
+    """From `rgb/image_raw` or, without usable frames, `event_image` to `faces` and REP-155."""
 
     def __init__(self) -> None:
-        super().__init__("face_detector_node", FaceFinderConfig, FaceDetectorConfig, TrackerConfig)
+        super().__init__(
+            "face_detector_node",
+            FaceFinderConfig,
+            FaceDetectorConfig,
+            TrackerConfig,
+            FaceTopicsConfig,
+        )
 
     def load(self) -> None:
         self.finder = FaceFinder(
@@ -30,12 +37,12 @@ class FaceDetectorNode(ManagedNode):
             self.config(FaceDetectorConfig),
             self.config(TrackerConfig),
         )
+        self.humans = FaceTopics(self, self.config(FaceTopicsConfig), pictures=True)
 
     def start(self) -> None:
         self.faces = self.publish_to(Faces, "faces", RESULT_QOS)
-        self.subscribe_to(
-            Image, "rgb/image_raw", lambda image: self.find(image, self.finder.in_frame), SENSOR_QOS
-        )
+        self.humans.start()
+        self.subscribe_to(Image, "rgb/image_raw", self.find_in_frame, SENSOR_QOS)
         self._event_images: Any = None
         self.every(0.25, self.watch_frames)
 
@@ -44,16 +51,24 @@ class FaceDetectorNode(ManagedNode):
         wanted = not self.finder.frames_usable(self.now_ns())
         if wanted and self._event_images is None:
             self._event_images = self.subscribe_to(
-                Image,
-                "event_image",
-                lambda image: self.find(image, self.finder.in_events),
-                SENSOR_QOS,
+                Image, "event_image", self.find_in_events, SENSOR_QOS
             )
         elif not wanted and self._event_images is not None:
             self.withdraw(self._event_images)
             self._event_images = None
 
-    def find(self, image: Image, finder: Callable[[Frame], list[TrackedFace] | None]) -> None:
+    def find_in_frame(self, image: Image) -> None:
+        self.find(image, self.finder.in_frame, in_events=False)
+
+    def find_in_events(self, image: Image) -> None:
+        self.find(image, self.finder.in_events, in_events=True)
+
+    def find(
+        self,
+        image: Image,
+        finder: Callable[[Frame], list[TrackedFace] | None],
+        in_events: bool,
+    ) -> None:
         began = time.perf_counter()
         try:
             frame = message_to_frame(image)
@@ -67,6 +82,7 @@ class FaceDetectorNode(ManagedNode):
         self.faces.publish(faces_to_message(faces, frame.stamp_ns, image.header.frame_id))
         self.health.latency("detection", (time.perf_counter() - began) * 1e3)
         self.health.latency("image_to_faces", (self.now_ns() - frame.stamp_ns) / 1e6)
+        self.humans.publish(faces, frame.image, image.header, in_events)
 
     def observe(self) -> None:
         if hasattr(self, "finder"):

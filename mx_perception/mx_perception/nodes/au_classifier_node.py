@@ -6,24 +6,26 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hri_msgs.msg import FacialActionUnits
+from hri_msgs.msg import Expression, FacialActionUnits
 from mx_capture.config import Config, setting
 from mx_capture.conversions import message_to_histogram, time_to_ns
 from mx_capture.errors import MxError
-from mx_capture.node_setup import ManagedNode, run
+from mx_capture.node_setup import HUMANS_QOS, RESULT_QOS, ManagedNode, run
 
 from mx_msgs import msg as mx
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.conversions import (
     action_units_to_message,
+    expression_to_message,
     facs_to_message,
     micro_expression_to_message,
 )
+from mx_perception.expressions import expression_of
 from mx_perception.spotter import Spotter, SpotterConfig
 
 _LOST_S = 2.0
-"""A face without tensors for this long is gone, and its topic is withdrawn."""
+"""A face without tensors for this long is gone, and its topics are withdrawn."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Face:
     """What the node keeps of one face."""
 
     facs: Any
+    expression: Any
     next_seq: int
     heard_s: float = 0.0
 
@@ -89,7 +92,12 @@ class AuClassifierNode(ManagedNode):
             return
         au = self.model.action_units
         self.action_units.publish(action_units_to_message(stamp, name, au, score, frame_id))
-        face.facs.publish(facs_to_message(stamp, au, score, frame_id))
+        if face.facs.get_subscription_count():
+            face.facs.publish(facs_to_message(stamp, au, score, frame_id))
+        if face.expression.get_subscription_count():
+            scores = dict(zip(au, score.tolist(), strict=True))
+            read = expression_of(scores, self.spotter.config.on_score)
+            face.expression.publish(expression_to_message(stamp, read, frame_id))
         for expression in self.spotter.update(name, time_to_ns(stamp), score):
             self.micro_expressions.publish(micro_expression_to_message(stamp, expression, frame_id))
             self.health.count("micro_expressions")
@@ -102,13 +110,18 @@ class AuClassifierNode(ManagedNode):
         for name, face in list(self._faces.items()):
             if now - face.heard_s > _LOST_S:
                 self.withdraw(face.facs)
+                self.withdraw(face.expression)
                 self.model.forget([name])
                 self.spotter.reset(name)
                 del self._faces[name]
 
     def _add_face(self, message: mx.EventTensor) -> Face:
-        topic = f"/humans/faces/{message.face_id}/facs"
-        face = Face(self.publish_to(FacialActionUnits, topic), message.seq)
+        humans = f"/humans/faces/{message.face_id}"
+        face = Face(
+            self.publish_to(FacialActionUnits, f"{humans}/facs", RESULT_QOS, passing=True),
+            self.publish_to(Expression, f"{humans}/expression", HUMANS_QOS, passing=True),
+            message.seq,
+        )
         self._faces[message.face_id] = face
         return face
 
