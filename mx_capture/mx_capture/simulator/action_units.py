@@ -25,6 +25,13 @@ INTENSITY_OF_GRADE = {"A": 0.08, "B": 0.2, "C": 0.45, "D": 0.75, "E": 1.0}
 ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 26, 45)
 """The units that sessions perform and label."""
 
+FARTHEST_MM = {
+    1: 8.2, 2: 8.5, 4: 5.5, 5: 2.8, 6: 6.5, 7: 2.7, 9: 7.3, 10: 6.8,
+    12: 12.0, 14: 4.5, 15: 6.2, 17: 5.8, 20: 8.9, 26: 16.7, 45: 7.9,
+}  # fmt: skip
+"""Millimetres that the farthest landmark of the face moves at intensity 1, mean of five people:
+pulls, lids, jaw and creases together."""
+
 AUXILIARY_UNITS = (18, 25)
 """Lip pucker and lips part: used inside speech and open smiles, never labelled alone."""
 

@@ -8,12 +8,13 @@ from typing import Any
 from mx_capture.config import Config, setting
 
 SENSOR_SIZES = {
+    "160x160": (160, 160),
     "240x180": (180, 240),
     "346x260": (260, 346),
     "640x480": (480, 640),
     "1280x720": (720, 1280),
 }
-"""(height, width) of the sensor presets."""
+"""(height, width) of the sensor presets; 160x160 is a window of 240x180 around the face."""
 
 
 def _protocol(default: str) -> Any:

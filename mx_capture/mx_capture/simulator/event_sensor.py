@@ -63,6 +63,7 @@ PRESETS = {
         threshold_on=0.18, threshold_off=0.18, refractory_us=150.0, shot_hz=0.015, cutoff_hz=500.0
     ),
 }
+PRESETS["160x160"] = PRESETS["240x180"]
 """Round figures for sensors of these sizes (DAVIS240C, DAVIS346, VGA and HD generations)."""
 
 
