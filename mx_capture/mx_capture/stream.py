@@ -12,6 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
+EVENT_FRAME = "event_camera"
+RGB_FRAME = "rgb_camera"
+"""Frame ids of the two cameras, in messages and recordings."""
+
 EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
 """A decoded event: sensor time in microseconds, pixel, polarity (0 OFF, 1 ON)."""
 

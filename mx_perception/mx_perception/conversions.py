@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from hri_msgs.msg import Expression, FacialActionUnits
-from mx_capture.conversions import ns_to_time
+from mx_capture.conversions import message_to_rois, ns_to_time, time_to_ns
+from mx_capture.stream import EVENT_FRAME
 
 from mx_msgs import msg as mx
 from mx_perception import expressions
+from mx_perception.live_view import Boxes
 from mx_perception.spotter import MicroExpression
 
 
@@ -68,3 +70,22 @@ def micro_expression_to_message(
     message.header.stamp = stamp
     message.header.frame_id = frame_id
     return message
+
+
+def message_to_micro_expression(message: mx.MicroExpression) -> MicroExpression:
+    """One phase of a micro-expression; its times are ROS time."""
+    return MicroExpression(
+        face_id=message.face_id,
+        au=message.au,
+        phase=message.phase,
+        onset_ns=time_to_ns(message.onset),
+        apex_ns=time_to_ns(message.apex),
+        offset_ns=time_to_ns(message.offset),
+        score=message.score,
+    )
+
+
+def message_to_boxes(message: mx.Faces, event_frame: str = EVENT_FRAME) -> Boxes:
+    """The faces of one image; `event_frame` is the frame id that event packets carry."""
+    in_events = message.header.frame_id == event_frame
+    return Boxes(time_to_ns(message.header.stamp), in_events, message_to_rois(message))

@@ -10,6 +10,9 @@ import numpy as np
 from mx_capture.roi import Roi
 from mx_capture.stream import Label
 
+from mx_perception.action_units import au_name
+from mx_perception.spotter import APEX, OFFSET, ONSET, MicroExpression
+
 WIDTH, HEIGHT = 1280, 720
 _BACKGROUND = (24, 26, 30)
 _TEXT = (225, 228, 232)
@@ -22,6 +25,25 @@ _TRACES = (
 )  # fmt: skip
 
 
+_PHASES = {ONSET: "onset", APEX: "apex", OFFSET: "offset"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A phase of a micro-expression at the time (ROS ns) when it was, not when it was known."""
+
+    stamp_ns: int
+    face_id: str
+    au: int
+    phase: int
+
+    @classmethod
+    def of(cls, expression: MicroExpression) -> Mark:
+        """The mark of a phase."""
+        times = {ONSET: expression.onset_ns, APEX: expression.apex_ns, OFFSET: expression.offset_ns}
+        return cls(times[expression.phase], expression.face_id, expression.au, expression.phase)
+
+
 @dataclass
 class View:
     """What is known at one moment. Images are RGB uint8; times are ROS ns."""
@@ -31,17 +53,17 @@ class View:
     events: np.ndarray | None = None
     rgb_boxes: Mapping[str, Roi] = field(default_factory=dict)
     event_boxes: Mapping[str, Roi] = field(default_factory=dict)
-    crop: np.ndarray | None = None
-    event_crop: np.ndarray | None = None
     reconstruction: np.ndarray | None = None
+    face_id: str = ""
+    """The face that `reconstruction`, `scores` and `marks` are about."""
     au: Sequence[int] = ()
     score_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """(N,) stamps of `scores` of one face, rising."""
     scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """(N, n_au) scores, 0..1."""
     labels: Sequence[Label] = ()
-    onsets: Sequence[tuple[int, int]] = ()
-    """(stamp_ns, AU number) of every ONSET that the spotter announced."""
+    marks: Sequence[Mark] = ()
+    """What the spotter announced, in the order in which it did."""
 
 
 def event_picture(events: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -59,14 +81,22 @@ def draw(view: View) -> np.ndarray:
     _panel(canvas, (516, 40, 484, 363), "events, last 33 ms", view.events, view.event_boxes)
     for row, (title, image) in enumerate(
         (
-            ("crop", view.crop),
-            ("events in crop", view.event_crop),
+            ("crop", _crop(view.rgb, view.rgb_boxes, view.face_id)),
+            ("events in crop", _crop(view.events, view.event_boxes, view.face_id)),
             ("reconstruction", view.reconstruction),
         )
     ):
         _panel(canvas, (1016, 40 + row * 222, 248, 186), title, image, {})
     _traces(canvas, (16, 450, 984, 250), view)
     return canvas
+
+
+def _crop(image: np.ndarray | None, boxes: Mapping[str, Roi], face_id: str) -> np.ndarray | None:
+    if image is None or face_id not in boxes:
+        return None
+    box = boxes[face_id].inside(*image.shape[:2])
+    x, y, width, height = int(box.x), int(box.y), int(box.width), int(box.height)
+    return image[y : y + height, x : x + width] if width and height else None
 
 
 def _panel(
@@ -111,7 +141,8 @@ def _traces(canvas: np.ndarray, place: tuple[int, int, int, int], view: View) ->
             continue
         a, b = max(column(label.onset_ns), x), min(column(label.offset_ns), right)
         canvas[y : y + height, a:b] = canvas[y : y + height, a:b] // 2 + np.uint8(36)
-        _write(canvas, _names(label.au), (a + 2, y + 14), _TEXT)
+        names = "+".join(au_name(number) for number in label.au)
+        _write(canvas, names, (a + 2, y + 14), _TEXT)
     for level in (0.0, 0.5, 1.0):
         row = y + round((1 - level) * height)
         cv2.line(canvas, (x, row), (right, row), (50, 54, 60), 1)
@@ -120,22 +151,23 @@ def _traces(canvas: np.ndarray, place: tuple[int, int, int, int], view: View) ->
     if len(stamps):
         columns = np.array([column(stamp) for stamp in stamps])
         top = np.argsort(scores[-1])[::-1][: len(_TRACES)]
+        phases = {mark.au: mark.phase for mark in view.marks if mark.stamp_ns <= view.stamp_ns}
         for rank, index in enumerate(top):
             colour = _TRACES[int(index) % len(_TRACES)]
             rows = y + np.round((1 - scores[:, index]) * height).astype(int)
             points = np.stack([columns, rows], 1).astype(np.int32)
             cv2.polylines(canvas, [points], False, colour, 1 if rank else 2, cv2.LINE_AA)
-            text = f"AU{view.au[index]:02d} {scores[-1, index]:.2f}"
+            text = f"{au_name(view.au[index])} {scores[-1, index]:.2f}"
+            phase = phases.get(view.au[index], OFFSET)
+            if phase != OFFSET:
+                text += f" {_PHASES[phase]}"
             _write(canvas, text, (right + 16, y + 24 + rank * 34), colour, 0.6)
-    for stamp_ns, au in view.onsets:
-        if start_ns <= stamp_ns <= view.stamp_ns:
-            a = column(stamp_ns)
+    for mark in view.marks:
+        if start_ns <= mark.stamp_ns <= view.stamp_ns:
+            a = column(mark.stamp_ns)
             cv2.line(canvas, (a, y), (a, y + height), _BOX, 1)
-            _write(canvas, f"onset AU{au:02d}", (a + 3, y + height - 6), _BOX)
-
-
-def _names(au: Sequence[int]) -> str:
-    return "+".join(f"AU{number:02d}" for number in au)
+            words = f"{_PHASES[mark.phase]} {au_name(mark.au)}"
+            _write(canvas, words, (a + 3, y + height - 6 - 14 * mark.phase), _BOX)
 
 
 def _write(

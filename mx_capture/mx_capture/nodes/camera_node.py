@@ -23,8 +23,7 @@ from mx_capture.errors import MxError
 from mx_capture.health import ERROR
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, ManagedNode
 from mx_capture.player import Player, PlayerConfig
-from mx_capture.recording.session_writer import EVENT_FRAME, RGB_FRAME
-from mx_capture.stream import Frame, Label, Packet, Source
+from mx_capture.stream import EVENT_FRAME, RGB_FRAME, Frame, Label, Packet, Source
 from mx_msgs import msg as mx
 
 

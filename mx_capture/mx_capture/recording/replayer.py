@@ -13,7 +13,8 @@ from mx_capture.files.session import bag_folder, open_bag
 from mx_capture.player import LATE_NS, Clock, PlayerConfig, PlayerCounters, WallClock
 from mx_capture.recording import cdr, qos
 from mx_capture.recording.annotations import read_annotations
-from mx_capture.recording.session_writer import LABELS_TOPIC, RGB_FRAME
+from mx_capture.recording.session_writer import LABELS_TOPIC
+from mx_capture.stream import RGB_FRAME
 
 TICK_NS = 10_000_000
 """Recorded time between two readings of `/clock`, at most."""

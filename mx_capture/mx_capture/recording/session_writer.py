@@ -14,15 +14,12 @@ from mx_capture.recording.session_info import (
     write_info,
 )
 from mx_capture.recording.writer import RecordingWriter, WriterConfig
-from mx_capture.stream import Frame, Label, Packet, Source
+from mx_capture.stream import EVENT_FRAME, RGB_FRAME, Frame, Label, Packet, Source
 
 EVENTS_TOPIC = "/event_camera/events"
 IMAGE_TOPIC = "/rgb/image_raw"
 CAMERA_INFO_TOPIC = "/rgb/camera_info"
 LABELS_TOPIC = "/labels"
-
-EVENT_FRAME = "event_camera"
-RGB_FRAME = "rgb_camera"
 
 
 def write_session(

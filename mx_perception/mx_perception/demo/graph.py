@@ -160,7 +160,7 @@ class DemoGraph:
             event_packets=total(tensors, "packets"),
             events=total(tensors, "events"),
             rgb_frames=published["rgb/image_raw"],
-            faces=sum(len(boxes) for _, _, boxes in heard.faces),
+            faces=sum(len(boxes.rois) for boxes in heard.faces),
             event_tensors=total(tensors, "event_tensors"),
             au_messages=total("au_classifier_node", "action_units"),
             reconstructions=total("reconstruction_node", "reconstructions"),

@@ -6,23 +6,25 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
-from mx_capture.roi import Roi
-from mx_capture.stream import Label
+from mx_capture.stream import Frame, Label
+
+from mx_perception.live_view import Boxes
+from mx_perception.spotter import MicroExpression
 
 
 @dataclass
 class Heard:
     """Everything heard, in the order in which it came; stamps are ROS time in ns."""
 
-    faces: list[tuple[int, str, dict[str, Roi]]] = field(default_factory=list)
-    """Stamp, frame id of the camera, boxes by face id."""
+    faces: list[Boxes] = field(default_factory=list)
     au: tuple[int, ...] = ()
     scores: list[tuple[int, str, np.ndarray]] = field(default_factory=list)
     """Stamp, face id, score per Action Unit of `au`."""
-    reconstructions: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    reconstructions: list[tuple[str, Frame]] = field(default_factory=list)
+    """Face id and reconstructed face."""
     labels: list[Label] = field(default_factory=list)
-    micro_expressions: list[tuple[int, int, int]] = field(default_factory=list)
-    """Stamp, Action Unit, phase (0 ONSET, 1 APEX, 2 OFFSET)."""
+    micro_expressions: list[tuple[int, MicroExpression]] = field(default_factory=list)
+    """Stamp of the tensor that revealed a phase, and the phase."""
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
     """The latest values of every node."""
     problems: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))

@@ -14,16 +14,17 @@ from lifecycle_msgs.srv import ChangeState
 from mx_capture.conversions import (
     message_to_frame,
     message_to_label,
-    message_to_rois,
     time_to_ns,
 )
 from mx_capture.node_setup import RESULT_QOS
+from mx_capture.stream import Frame
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from mx_msgs import msg as mx
+from mx_perception.conversions import message_to_boxes, message_to_micro_expression
 from mx_perception.demo.heard import Heard
 
 
@@ -72,10 +73,7 @@ class MonitorNode(Node):
         client.call_async(ChangeState.Request(transition=Transition(id=identity)))
 
     def _on_faces(self, message: mx.Faces) -> None:
-        header = message.header
-        self.heard.faces.append(
-            (time_to_ns(header.stamp), header.frame_id, message_to_rois(message))
-        )
+        self.heard.faces.append(message_to_boxes(message))
 
     def _on_scores(self, message: mx.ActionUnits) -> None:
         self.heard.au = tuple(message.au)
@@ -84,14 +82,15 @@ class MonitorNode(Node):
 
     def _on_micro_expression(self, message: mx.MicroExpression) -> None:
         stamp_ns = time_to_ns(message.header.stamp)
-        self.heard.micro_expressions.append((stamp_ns, message.au, message.phase))
+        self.heard.micro_expressions.append((stamp_ns, message_to_micro_expression(message)))
 
     def _on_label(self, message: mx.Label) -> None:
         self.heard.labels.append(message_to_label(message))
 
     def _on_reconstruction(self, message: Image) -> None:
         frame = message_to_frame(message)
-        self.heard.reconstructions.append((frame.stamp_ns, frame.image.copy()))
+        face = message.header.frame_id.removeprefix("face_")
+        self.heard.reconstructions.append((face, Frame(frame.stamp_ns, frame.image.copy())))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
