@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,7 +36,10 @@ _EVENTS_DEPTH = 5000
 class RecorderNodeConfig(Config):
     """What is recorded, and where."""
 
-    out: str = setting("recording", "Folder of the recording; must not exist yet")
+    out: str = setting(
+        "recording", "Folder of the recording, must not exist; later ones get _2, _3, ..."
+    )
+    record_at_start: bool = setting(True, "Record at once; otherwise wait for the service ~/start")
     session: str = setting("", "Session file to keep beside the recording; empty: none")
     topics: str = setting(
         "event_camera/events rgb/image_raw rgb/camera_info labels",
@@ -44,12 +48,18 @@ class RecorderNodeConfig(Config):
 
 
 class RecorderNode(ManagedNode):
-    """Subscribes each topic as soon as somebody publishes it, with the QoS that is offered."""
+    """Subscribes each topic as soon as somebody publishes it, with the QoS that is offered.
+
+    `~/start` and `~/stop` begin and end a recording, `~/mark` writes a remark into it.
+    """
 
     losses: ClassVar = {"dropped": "the disk is too slow or full; record to another one"}
 
     def __init__(self) -> None:
         super().__init__("recorder_node", RecorderNodeConfig, RecorderConfig)
+        self.recorder: Recorder | None = None
+        self._begun = self._marks = 0
+        self._heard: list[Any] = []
 
     def load(self) -> None:
         self.settings = self.config(RecorderNodeConfig)
@@ -57,26 +67,64 @@ class RecorderNode(ManagedNode):
         self.info = read_info(Path(session), SessionInfo) if session else None
 
     def start(self) -> None:
-        out = Path(self.settings.out)
-        self.recorder = Recorder(out, self.config(RecorderConfig))
-        if self.info is not None:
-            write_info(out.parent / SESSION_FILE, self.info)
-        self._wanted = [self.resolve_topic_name(name) for name in self.settings.topics.split()]
+        self._wanted: list[str] = []
+        if self.settings.record_at_start:
+            self.begin()
         self.every(_SCAN_S, self.find_topics)
-        service = self.create_service(Trigger, "~/mark", self.mark)
-        self.release_at_stop(self.destroy_service, service)
+        for name, answer in (("start", self.begin), ("stop", self.end), ("mark", self.mark)):
+            service = self.create_service(Trigger, f"~/{name}", _answering(answer))
+            self.release_at_stop(self.destroy_service, service)
 
     def stop(self) -> None:
+        if self.recorder is not None:
+            try:
+                self.end()
+            except MxError as error:
+                self.get_logger().error(str(error))
+
+    def begin(self) -> str:
+        """Begin a recording; MxError when one is going on, or its folder cannot be made."""
+        if self.recorder is not None:
+            raise MxError(f"{self.recorder.path} is being recorded already; call ~/stop first")
+        out = Path(self.settings.out)
+        if self._begun:
+            out = out.with_name(f"{out.name}_{self._begun + 1}")
+        self.recorder = Recorder(out, self.config(RecorderConfig))
+        if self.info is not None and not self._begun:
+            write_info(out.parent / SESSION_FILE, self.info)
+        self._begun += 1
+        self.health.solved("disk")
+        self._wanted = [self.resolve_topic_name(name) for name in self.settings.topics.split()]
+        self.find_topics()
+        return f"recording to {out}"
+
+    def end(self) -> str:
+        """Write what waits and close the recording; MxError when there is none, or it failed."""
+        recorder = self._recording()
+        self.recorder = None
+        self._wanted = []
+        while self._heard:
+            self.withdraw(self._heard.pop())
+        counters = recorder.counters
         try:
-            self.recorder.stop()
-        except MxError as error:
-            self.get_logger().error(str(error))
-        counters = self.recorder.counters
-        if counters.dropped:
-            self.get_logger().error(
-                f"{counters.dropped.total()} of {counters.received.total()} messages were dropped; "
-                f"{counters.longest_queue_bytes / 1e6:.0f} MB waited for the disk"
-            )
+            recorder.stop()
+        finally:
+            self._count(recorder)
+            if counters.dropped:
+                self.get_logger().error(
+                    f"{counters.dropped.total()} of {counters.received.total()} messages were "
+                    f"dropped; {counters.longest_queue_bytes / 1e6:.0f} MB waited for the disk"
+                )
+        return f"{counters.written.total()} messages are in {recorder.path}"
+
+    def mark(self) -> str:
+        """Write a remark at this moment."""
+        recorder = self._recording()
+        self._marks += 1
+        text = f"mark {self._marks}"
+        if not recorder.mark(text, self.now_ns()):
+            raise MxError(recorder.error or "the queue is full; the disk is too slow")
+        return text
 
     def find_topics(self) -> None:
         """Start recording the wanted topics that have a publisher by now."""
@@ -91,32 +139,37 @@ class RecorderNode(ManagedNode):
                     self.health.problem(topic, str(error), level=ERROR)
 
     def record(self, topic: str, publishers: list[TopicEndpointInfo]) -> None:
+        recorder = self._recording()
         type_name = publishers[0].topic_type
         offered = tuple({_offered(info.qos_profile) for info in publishers})
-        self.recorder.add_topic(topic, type_name, offered)
+        recorder.add_topic(topic, type_name, offered)
         reliable = all(qos.reliability == "reliable" for qos in offered)
         # A reliable subscription would not match a best-effort publisher.
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         depth = _EVENTS_DEPTH if type_name == PACKET_TYPE else _DEPTH
         profile = QoSProfile(depth=depth, reliability=policy)
-        self.subscribe_in_bursts(
+        listener = self.listen_to(
             _message_class(type_name),
             topic,
-            lambda cdr: self._add(topic, type_name, cdr),
+            lambda cdr: recorder.add(topic, type_name, self.now_ns(), cdr),
             profile,
             raw=True,
         )
+        self._heard.append(listener)
         self.health.facts[f"recording {topic}"] = offered[0].reliability
 
-    def mark(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Write a remark at this moment."""
-        response.success = self.recorder.mark("mark", self.now_ns())
-        return response
-
     def observe(self) -> None:
-        if not hasattr(self, "recorder"):
+        recorder = self.recorder
+        self.health.facts["recording"] = str(recorder.path) if recorder else "nothing"
+        if recorder is None:
             return
-        counters = self.recorder.counters
+        self._count(recorder)
+        if recorder.error:
+            self.health.problem("disk", recorder.error, level=ERROR)
+            self.warn(recorder.error)
+
+    def _count(self, recorder: Recorder) -> None:
+        counters = recorder.counters
         self.health.set_counts(
             {
                 "received": counters.received.total(),
@@ -126,12 +179,24 @@ class RecorderNode(ManagedNode):
             }
         )
         self.health.facts["queue_bytes"] = str(counters.queue_bytes)
-        if self.recorder.error:
-            self.health.problem("disk", self.recorder.error, level=ERROR)
-            self.warn(self.recorder.error)
 
-    def _add(self, topic: str, type_name: str, cdr: bytes) -> None:
-        self.recorder.add(topic, type_name, self.now_ns(), cdr)
+    def _recording(self) -> Recorder:
+        if self.recorder is None:
+            raise MxError("nothing is being recorded; call ~/start first")
+        return self.recorder
+
+
+def _answering(act: Callable[[], str]) -> Callable[[Any, Any], Any]:
+    """A service that says what it did, or why not."""
+
+    def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            response.success, response.message = True, act()
+        except MxError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    return answer
 
 
 def _offered(profile: QoSProfile) -> Qos:

@@ -17,7 +17,8 @@ from mx_capture.errors import MxError
 from mx_capture.recording import qos
 from mx_capture.recording.message_types import definition_of, register_definition
 
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 20
+"""What fits the processor's cache while a chunk is put together; 4 MB cost half as much again."""
 _MB = 1_000_000
 
 
