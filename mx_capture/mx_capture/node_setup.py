@@ -35,6 +35,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from mx_capture.config import Config
 from mx_capture.errors import MxError
 from mx_capture.health import Health
+from mx_capture.nodes.listener import Listener
 
 C = TypeVar("C", bound=Config)
 
@@ -49,8 +50,6 @@ LATCHED_QOS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 
-_BURST = 200
-"""Messages handled before the executor may look at other topics and timers."""
 _INT64 = 2**63 - 1
 
 
@@ -145,31 +144,18 @@ class ManagedNode(LifecycleNode):
         self._entities.append((self.destroy_subscription, subscription))
         return subscription
 
-    def subscribe_in_bursts(
+    def listen_to(
         self,
         message_type: Any,
         topic: str,
         callback: Callable[[Any], None],
         qos: QoSProfile,
         raw: bool = False,
-    ) -> Any:
-        """A subscription for many messages: its callback gets all that wait, one after another.
-
-        Going through the executor for each of them costs twice as much as all the rest.
-        """
-
-        def take_all(message: Any) -> None:
-            for _ in range(_BURST):
-                callback(message)
-                with subscription.handle:
-                    taken = subscription.handle.take_message(message_type, raw)
-                if taken is None:
-                    return
-                message = taken[0]
-            callback(message)
-
-        subscription = self.subscribe_to(message_type, topic, take_all, qos, raw=raw)
-        return subscription
+    ) -> Listener:
+        """A subscription of a fast topic, in a thread of its own, while the node is active."""
+        listener = Listener(self, message_type, topic, callback, qos, raw)
+        self.release_at_stop(Listener.close, listener)
+        return listener
 
     def every(self, seconds: float, callback: Callable[[], None]) -> Any:
         """A timer that lives while the node is active."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
@@ -36,6 +37,8 @@ class EventTensorNode(ManagedNode):
     }
 
     def __init__(self) -> None:
+        # Packets come in a thread of their own, images and faces through the executor.
+        self._lock = threading.RLock()
         super().__init__("event_tensor_node", TensorConfig, TensorizerConfig, RegistrationConfig)
 
     def load(self) -> None:
@@ -52,7 +55,7 @@ class EventTensorNode(ManagedNode):
         self.frame_tensors = self.publish_to(mx.EventTensor, "frame_tensors")
         self.face_crops = self.publish_to(Image, "face_crops")
         self.event_image = self.publish_to(Image, "event_image")
-        self.subscribe_in_bursts(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
+        self.listen_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
         self.subscribe_to(CameraInfo, "rgb/camera_info", self.on_camera_info, SENSOR_QOS)
         images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
         faces = Subscriber(self, mx.Faces, "faces", qos_profile=RESULT_QOS)
@@ -64,35 +67,40 @@ class EventTensorNode(ManagedNode):
         faces.registerCallback(self.on_faces)
 
     def on_events(self, message: EventPacket) -> None:
-        self._event_frame = message.header.frame_id
-        try:
-            tensors = self.tensorizer.add_packet(message_to_packet(message))
-        except MxError as error:
-            self.health.count("bad_packets")
-            self.warn(str(error))
-            return
-        self.publish(tensors, self.event_tensors, "event_to_tensor")
-        self.publish_frame_tensors()
-        self.publish_event_image()
+        with self._lock:
+            self._event_frame = message.header.frame_id
+            try:
+                tensors = self.tensorizer.add_packet(message_to_packet(message))
+            except MxError as error:
+                self.health.count("bad_packets")
+                self.warn(str(error))
+                return
+            self.publish(tensors, self.event_tensors, "event_to_tensor")
+            self.publish_frame_tensors()
+            self.publish_event_image()
 
     def on_camera_info(self, message: CameraInfo) -> None:
         stamp_ns = time_to_ns(message.header.stamp)
-        self.tensorizer.observe_frame(stamp_ns, (message.height, message.width))
+        with self._lock:
+            self.tensorizer.observe_frame(stamp_ns, (message.height, message.width))
 
     def on_faces(self, message: mx.Faces) -> None:
         in_events = message.header.frame_id == self._event_frame
         stamp_ns = time_to_ns(message.header.stamp)
-        self.tensorizer.add_faces(stamp_ns, message_to_rois(message), in_events)
+        with self._lock:
+            self.tensorizer.add_faces(stamp_ns, message_to_rois(message), in_events)
         self.on_pairs()
 
     def on_pairs(self) -> None:
         while self._pairs:
             image, faces = self._pairs.popleft()
-            crops = self.tensorizer.add_frame(message_to_frame(image), message_to_rois(faces))
+            with self._lock:
+                crops = self.tensorizer.add_frame(message_to_frame(image), message_to_rois(faces))
             for crop in crops:
                 frame_id = f"face_{crop.face_id}"
                 self.face_crops.publish(image_to_message(crop.image, crop.stamp_ns, frame_id))
-        self.publish_frame_tensors()
+        with self._lock:
+            self.publish_frame_tensors()
 
     def publish_frame_tensors(self) -> None:
         self.publish(self.tensorizer.frame_tensors(), self.frame_tensors, "event_to_frame_tensor")
@@ -117,7 +125,8 @@ class EventTensorNode(ManagedNode):
 
     def observe(self) -> None:
         if hasattr(self, "tensorizer"):
-            self.health.set_counts(self.tensorizer.totals())
+            with self._lock:
+                self.health.set_counts(self.tensorizer.totals())
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """`./mx bench latency`: from published event packets to received event tensors, over DDS.
 
-Three processes: event_camera_node plays packets of 1 ms at a steady rate, event_tensor_node turns
-them into tensors of one face, and this one receives them. The latency of a tensor is counted from
-when the first packet of its window was published, so it contains the hop.
+Three processes: one publishes packets of 1 ms at a steady rate, event_tensor_node turns them into
+tensors of one face, and this one receives them. The latency of a tensor is counted from when the
+first packet of its hop was published, so it contains the hop. It says nothing about the camera's
+own delay.
 """
 
 from __future__ import annotations
@@ -15,25 +16,41 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mx_capture.bench.streams import FACE, PACKET_US, SteadySource
+from mx_capture.bench.streams import FACE, PACKET_US
 from mx_capture.errors import MxError
-from mx_capture.recording.session_writer import write_item
-from mx_capture.recording.writer import RecordingWriter
+from mx_capture.event_tensor import TensorConfig
 from rich.console import Console
 from rich.table import Table
 
 from mx_perception.nodes.latency_node import LatencyNode
 from mx_perception.nodes.monitor_node import Monitor
 
-_LOOP_US = 512_000
-"""Length of the prepared stream: a multiple of 1 ms packets and of 4.096 ms (see Player)."""
-_CAMERA, _TENSORS = "event_camera_node", "event_tensor_node"
-_START_S, _DRAIN_S = 60.0, 3.0
+_TENSORS = "event_tensor_node"
+_START_S, _DRAIN_S, _LEAD_S = 60.0, 3.0, 0.5
+_WARM_UP_PACKETS = 1000
+"""The first second is discovery and cold caches, not the stream."""
+_HOP_US = TensorConfig().hop_us
+_PACKET_NS, _HOP_PACKETS = PACKET_US * 1000, _HOP_US // PACKET_US
+
+_COLUMNS = {
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "after_hop_p99": "p99 - hop",
+    "sent": "sent",
+    "received": "received",
+    "shed": "shed",
+    "sent_late_p99": "late p99",
+    "other_cores": "others",
+}
+_NOTES = (
+    "p99 - hop: from the packet that closed the hop; late: how far the load fell behind, in ms; "
+    "others: cores that other programs used"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -47,79 +64,129 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each run")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
+    if not 2.0 <= options.seconds <= 3600.0:
+        raise MxError(f"--seconds {options.seconds:g} is outside 2 to 3600")
+    for rate in options.rates:
+        if not 0.1 <= rate <= 200.0:
+            raise MxError(f"--rates {rate:g} is outside 0.1 to 200 Mev/s")
     console = Console()
     figures = {}
     for rate in options.rates:
-        if not 0.1 <= rate <= 200.0:
-            raise MxError(f"--rates {rate} is outside 0.1 to 200 Mev/s")
         with console.status(f"{rate:g} Mev/s for {options.seconds:g} s"):
             figures[f"{rate:g}"] = measure(rate, options.seconds)
     console.print(_table(figures))
+    console.print(_NOTES)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
 def measure(rate_mev: float, seconds: float) -> dict[str, Any]:
-    """One run: p50 and p99 in ms; packets sent, received and shed; packets handed over late."""
+    """One run: latencies in ms; packets sent, received and shed; how well the load kept time."""
     with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder, "recording")
-        with RecordingWriter(recording) as writer:
-            for packet in SteadySource(rate_mev, _LOOP_US):
-                write_item(writer, packet)
-        with Monitor(LatencyNode) as probe, _nodes(recording):
+        sent_at = Path(folder, "published.npy")
+        options = ("--rate", str(rate_mev), "--seconds", str(seconds), "--out", str(sent_at))
+        with (
+            Monitor(LatencyNode) as probe,
+            _process(f"mx_capture.nodes.{_TENSORS}") as tensors,
+            _process("mx_capture.nodes.packet_load_node", *options) as load,
+        ):
             _wait(lambda: probe.active([_TENSORS]))
-            probe.change_state(_CAMERA, "configure")
-            _wait(lambda: (probe.number(_CAMERA, "event_camera/events_subscribers") or 0) >= 1)
             _wait(lambda: probe.count_publishers("event_tensors") == 1)
+            assert load.stdin is not None and load.stdout is not None
+            if load.stdout.readline() != "ready\n":
+                raise MxError("the load did not start; try ./mx doctor")
             probe.tell_face(FACE)
-            probe.change_state(_CAMERA, "activate")
-            time.sleep(seconds)
-            probe.change_state(_CAMERA, "deactivate")
+            start_ns = time.time_ns() + round(_LEAD_S * 1e9)
+            begun = _Effort.now(tensors.pid, load.pid, os.getpid())
+            load.stdin.write(f"{start_ns}\n")
+            load.stdin.close()
+            time.sleep(_LEAD_S + seconds)
+            others = _Effort.now(tensors.pid, load.pid, os.getpid()).others_since(begun)
+            if load.wait(_START_S) != 0:
+                raise MxError("the load ended early; is the machine overloaded?")
             time.sleep(_DRAIN_S)
-            sent = int(probe.number(_CAMERA, "published_events") or 0)
             received = int(probe.number(_TENSORS, "packets") or 0)
-            late = int(probe.number(_CAMERA, "late_items") or 0)
-            # The first second is discovery and warm caches, not the stream.
-            latency = np.array(probe.latency_ms[100:]) - PACKET_US / 1000
-    if len(latency) == 0:
-        raise MxError(f"no tensor arrived at {rate_mev:g} Mev/s; is the machine overloaded?")
-    p50, p99 = np.percentile(latency, (50, 99))
-    return {
-        "p50": round(float(p50), 2),
-        "p99": round(float(p99), 2),
-        "sent": sent,
+        published_ns = np.load(sent_at)
+    figures = latencies(published_ns, np.array(probe.received_ns), start_ns)
+    return figures | {
+        "sent": len(published_ns),
         "received": received,
-        "shed": sent - received,
-        "sent_late": late,
-        "tensors": len(probe.latency_ms),
+        "shed": len(published_ns) - received,
+        "tensors": len(probe.received_ns),
+        "other_cores": round(others, 2),
     }
 
 
+def latencies(
+    published_ns: np.ndarray, received_ns: Sequence[Sequence[int]] | np.ndarray, start_ns: int
+) -> dict[str, float]:
+    """Percentiles in ms, from when packets went and `(start of its window, arrival)` of tensors.
+
+    `after_hop` counts from the packet that closed the hop: what is left is not waiting for events.
+    """
+    received = np.asarray(received_ns, np.int64).reshape(-1, 2)
+    first = (received[:, 0] - start_ns) // _PACKET_NS
+    kept = (first >= _WARM_UP_PACKETS) & (first + _HOP_PACKETS < len(published_ns))
+    if not kept.any():
+        raise MxError("no tensor arrived; is the machine overloaded?")
+    first, arrived = first[kept], received[kept, 1]
+    whole = (arrived - published_ns[first]) / 1e6
+    after = (arrived - published_ns[first + _HOP_PACKETS]) / 1e6
+    due_ns = start_ns + (np.arange(len(published_ns)) + 1) * _PACKET_NS
+    return {
+        "p50": _percentile(whole, 50),
+        "p99": _percentile(whole, 99),
+        "max": _percentile(whole, 100),
+        "after_hop_p50": _percentile(after, 50),
+        "after_hop_p99": _percentile(after, 99),
+        "sent_late_p99": _percentile((published_ns - due_ns) / 1e6, 99),
+    }
+
+
+def _percentile(values: np.ndarray, percent: float) -> float:
+    return round(float(np.percentile(values, percent)), 2)
+
+
+class _Effort:
+    """Processor seconds used so far, by everything and by some processes."""
+
+    def __init__(self, at: float, everything: float, ours: float) -> None:
+        self.at, self.everything, self.ours = at, everything, ours
+
+    @classmethod
+    def now(cls, *pids: int) -> _Effort:
+        tick = os.sysconf("SC_CLK_TCK")
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        fields = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
+        busy = sum(fields) - fields[3] - fields[4]
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+        ours = sum(int(stat[11]) + int(stat[12]) for stat in stats)
+        return cls(time.monotonic(), busy / tick, ours / tick)
+
+    def others_since(self, before: _Effort) -> float:
+        """Cores that other programs used on the average."""
+        busy = self.everything - before.everything - (self.ours - before.ours)
+        return max(busy, 0.0) / (self.at - before.at)
+
+
 @contextlib.contextmanager
-def _nodes(recording: Path) -> Iterator[None]:
-    camera = ["-p", "backend:=file", "-p", f"path:={recording}", "-p", "loop:=true"]
-    commands: tuple[tuple[str, list[str]], ...] = (
-        ("mx_capture.nodes.event_tensor_node", []),
-        ("mx_capture.nodes.event_camera_node", [*camera, "-p", "autostart:=false"]),
+def _process(module: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from {module} import main; main()", *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"from {module} import main; main()", "--ros-args", *words],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        for module, words in commands
-    ]
     try:
-        yield
+        yield process
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(20)
+        process.terminate()
+        process.wait(20)
 
 
-def _wait(condition: Any) -> None:
+def _wait(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + _START_S
     while not condition():
         if time.monotonic() > until:
@@ -128,11 +195,10 @@ def _wait(condition: Any) -> None:
 
 
 def _table(figures: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title="from the first packet of a hop (10 ms) published to its tensor received")
-    columns = ("Mev/s", "p50 ms", "p99 ms", "packets sent", "received", "shed", "sent late")
-    for column in columns:
+    hop = f"{_HOP_US / 1000:g} ms"
+    table = Table(title=f"from the first packet of a hop ({hop}) published to its tensor received")
+    for column in ("Mev/s", *_COLUMNS.values()):
         table.add_column(column, justify="right")
     for rate, row in figures.items():
-        keys = ("p50", "p99", "sent", "received", "shed", "sent_late")
-        table.add_row(rate, *(str(row[key]) for key in keys))
+        table.add_row(rate, *(str(row[key]) for key in _COLUMNS))
     return table
