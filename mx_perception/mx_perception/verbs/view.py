@@ -1,0 +1,85 @@
+"""`./mx view`: a live page of the running graph, for a browser here or on a tablet."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import secrets
+import socket
+import threading
+import webbrowser
+
+import cv2
+import rclpy
+from mx_capture.errors import MxError
+from rclpy.exceptions import InvalidNamespaceException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+
+from mx_perception.nodes.view_node import ViewNode
+from mx_perception.page.server import LOCAL_HOSTS, PageServer
+
+_EXAMPLE = """examples:
+  ./mx view                        on this machine
+  ./mx view --host 0.0.0.0         for a tablet beside the robot, with a token"""
+
+
+def main(argv: list[str]) -> int:
+    """Serve the page until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="./mx view",
+        description="Show a running graph on a page: video, events, scores, latency and health.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to serve (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8765, help="0: a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--token", default="", help="needed by browsers elsewhere (default: a new one)"
+    )
+    parser.add_argument("--namespace", default="", help="ROS namespace of the graph")
+    parser.add_argument(
+        "--browser", action=argparse.BooleanOptionalAction, default=True, help="open a browser"
+    )
+    options = parser.parse_args(argv)
+    local = options.host in LOCAL_HOSTS
+    token = options.token or ("" if local else secrets.token_urlsafe(12))
+    cv2.setNumThreads(1)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = _node(options.namespace)
+        with PageServer(node.page, options.host, options.port, token) as server:
+            thread = threading.Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            name = options.host if local else socket.gethostname()
+            address = f"http://{name}:{server.server_address[1]}/"
+            address += f"?token={token}" if token else ""
+            Console().print(f"look at {address} (Ctrl-C ends)", soft_wrap=True)
+            if options.browser and local:
+                webbrowser.open(address)
+            with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+                _spin(node)
+            server.shutdown()
+        node.close()
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def _node(namespace: str) -> ViewNode:
+    try:
+        return ViewNode(namespace)
+    except InvalidNamespaceException as error:
+        line = str(error).partition("\n")[0]
+        raise MxError(f"--namespace {namespace}: {line}") from error
+
+
+def _spin(node: ViewNode) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    executor.spin()
