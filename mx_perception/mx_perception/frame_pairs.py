@@ -19,20 +19,27 @@ from mx_capture.tensorizer import TensorizerConfig, crop_face
 from mx_perception.dataset import Track
 from mx_perception.networks.cvae import CvaeConfig
 
-AGES = (1, 1, 2, 3, 4, 6, 10)
-"""Ages of key frames in frames: 33 to 333 ms at 30 frames a second, fresh ones more often."""
-STRIDE = 6
-"""Every sixth frame is a target: neighbours teach nearly the same."""
+AGES = (1, 2, 3, 4, 6, 6, 10, 15)
+"""Ages of key frames in frames: 33 to 500 ms at 30 frames a second."""
+STRIDE = 4
+"""Every fourth frame is a target: neighbours teach nearly the same."""
+Pair = tuple[np.ndarray, np.ndarray, np.ndarray, int]
+"""Key, target, events and the age of the key in ms."""
 
 
 @dataclass(frozen=True)
 class FramePairs:
-    """`keys`, `targets (N, C, H, W) uint8`, `events (N, T, P, H, W) uint8`, `subjects (N,)`."""
+    """`keys`, `targets (N, C, H, W) uint8`, `events (N, T, P, H, W) uint8`.
+
+    `ages_ms (N,) int64` from key to target; `subjects` and `lights` (names of the lighting) `(N,)`.
+    """
 
     keys: np.ndarray
     targets: np.ndarray
     events: np.ndarray
+    ages_ms: np.ndarray
     subjects: tuple[str, ...]
+    lights: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -43,35 +50,40 @@ class FramePairs:
 
     def of(self, subjects: Collection[str]) -> FramePairs:
         """The pairs of some subjects."""
-        rows = [index for index, name in enumerate(self.subjects) if name in subjects]
-        names = tuple(self.subjects[row] for row in rows)
-        return FramePairs(self.keys[rows], self.targets[rows], self.events[rows], names)
+        return self.rows([index for index, name in enumerate(self.subjects) if name in subjects])
+
+    def rows(self, rows: Sequence[int]) -> FramePairs:
+        """Some of the pairs."""
+        names, lights = (tuple(all_[row] for row in rows) for all_ in (self.subjects, self.lights))
+        arrays = (array[rows] for array in (self.keys, self.targets, self.events, self.ages_ms))
+        return FramePairs(*arrays, names, lights)
 
 
 def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> FramePairs:
     """All pairs of a data set, cached per session; MxError when it gives none."""
-    parts, subjects = [], []
+    parts: list[list[np.ndarray]] = []
+    subjects: list[str] = []
+    lights: list[str] = []
     key = f"{config.height}x{config.width}x{config.colours}x{config.bins}"
     for folder in track(session_folders(dataset), description="reading sessions"):
         path = cache / f"{folder.name}_{key}.npz"
-        subject = read_session(folder).subject
+        info = read_session(folder)
         if not path.is_file():
             seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
             found = list(pairs_of(open_source(folder), config, np.random.default_rng(seed)))
             _save(path, found, config)
         with np.load(path, allow_pickle=False) as archive:
-            parts.append([archive[name] for name in ("keys", "targets", "events")])
-        subjects += [subject] * len(parts[-1][0])
+            parts.append([archive[name] for name in ("keys", "targets", "events", "ages_ms")])
+        subjects += [info.subject] * len(parts[-1][0])
+        lights += [info.lighting.name] * len(parts[-1][0])
     if not subjects:
         raise MxError(f"{dataset} gives no pair of frames with events between; it needs RGB")
-    arrays = [np.concatenate([part[index] for part in parts]) for index in range(3)]
-    return FramePairs(arrays[0], arrays[1], arrays[2], tuple(subjects))
+    keys, targets, events, ages = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return FramePairs(keys, targets, events, ages, tuple(subjects), tuple(lights))
 
 
-def pairs_of(
-    source: Source, config: CvaeConfig, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(key, target, events) of each sixth RGB frame and face; the key's age is drawn from AGES.
+def pairs_of(source: Source, config: CvaeConfig, rng: np.random.Generator) -> Iterator[Pair]:
+    """The pair of each fourth RGB frame and face; the key's age is drawn from AGES.
 
     All three share the box that the face had in the key frame: only the face moves.
     """
@@ -97,6 +109,11 @@ def pairs_of(
             del frames[stamp]
 
 
+def picture(image: np.ndarray) -> np.ndarray:
+    """`(C, H, W)` as `(H, W)` or `(H, W, 3)`."""
+    return image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+
+
 def _pair(
     pipeline: Pipeline,
     frames: dict[int, tuple[np.ndarray, dict[str, Roi]]],
@@ -104,7 +121,7 @@ def _pair(
     face: str,
     age: int,
     config: CvaeConfig,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+) -> Pair | None:
     """None where the key frame is gone or did not show the face."""
     stamps = [stamp for stamp in sorted(frames) if stamp <= end_ns]
     tensorizer = pipeline.tensorizer
@@ -129,7 +146,7 @@ def _pair(
     if pool > 1:
         shape = (*events.shape[:2], config.height, pool, config.width, pool)
         events = np.minimum(events.reshape(shape).sum((3, 5)), 255).astype(np.uint8)
-    return key, target, events
+    return key, target, events, round((end_ns - start_ns) / 1e6)
 
 
 def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
@@ -140,9 +157,7 @@ def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
     return np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
-def _save(
-    path: Path, found: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], config: CvaeConfig
-) -> None:
+def _save(path: Path, found: Sequence[Pair], config: CvaeConfig) -> None:
     image = (config.colours, config.height, config.width)
     bins = (config.bins, config.polarities, config.height, config.width)
     arrays = {
@@ -151,6 +166,7 @@ def _save(
             (("keys", image), ("targets", image), ("events", bins))
         )
     }
+    arrays["ages_ms"] = np.array([pair[3] for pair in found], np.int64)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as stream:

@@ -16,26 +16,40 @@ from mx_capture.errors import MxError
 from torch import Tensor
 
 from mx_perception import metrics
+from mx_perception.baselines import as_json, fit_integration, fit_linear
 from mx_perception.dataset import Track
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.folds import Fold, default_folds, make_folds
-from mx_perception.frame_pairs import FramePairs, read_pairs
-from mx_perception.networks.cvae import Cvae, CvaeConfig
+from mx_perception.frame_pairs import FramePairs, picture, read_pairs
+from mx_perception.networks.cvae import Cvae, CvaeConfig, CvaeOutput
 from mx_perception.networks.export import load_reconstruction, save_reconstruction
-from mx_perception.progress import TrainingState, load_best, restore, store, store_best
+from mx_perception.progress import TrainingState, restore, store
+from mx_perception.reconstruction_table import (
+    copy,
+    evaluate_pairs,
+    latent_report,
+    network_method,
+)
 from mx_perception.train_au import Report
+
+FLOOR = 1e-5
+"""Of a mean squared error: nothing better than 50 dB is asked for."""
+TESTED = 400
+"""Pairs that show the progress of a training."""
 
 
 @dataclass(frozen=True)
 class TrainReconstructionConfig(Config):
     """The training loop."""
 
-    epochs: int = setting(20, "Passes over the pairs", minimum=1)
-    patience: int = setting(6, "Epochs without a better PSNR before it stops", minimum=1)
+    epochs: int = setting(30, "Passes over the pairs", minimum=1)
     batch: int = setting(16, "Pairs in a batch", minimum=1)
+    crop: int = setting(
+        64, "Side of the part of a pair to look at, a multiple of 16; 0: all of it", minimum=0
+    )
     learning_rate: float = setting(2e-3, "Peak of the one-cycle schedule", minimum=1e-6)
-    kl_weight: float = setting(1e-4, "Weight of the KL term per nat and image", minimum=0)
-    motion_weight: float = setting(4.0, "Extra weight of pixels that changed", minimum=0)
+    kl_weight: float = setting(0.005, "What a nat of KL costs, in dB of PSNR", minimum=0)
+    motion_weight: float = setting(1.0, "PSNR inside the motion mask, against the whole", minimum=0)
     seed: int = setting(0, "Of weights, order and degradation", minimum=0)
 
 
@@ -43,31 +57,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `./mx train reconstruction` beside those of every training."""
     for config in (TrainReconstructionConfig, CvaeConfig, DegradeConfig):
         config.add_arguments(parser)
+    parser.add_argument(
+        "--ablations",
+        type=int,
+        default=0,
+        metavar="EPOCHS",
+        help="train the networks without events and without key frame as well, for the table",
+    )
 
 
 def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str, Any]:
     """Train as the command line says; returns what report.json holds."""
     config = TrainReconstructionConfig.from_arguments(arguments)
     network_config = CvaeConfig.from_arguments(arguments)
+    degradation = DegradeConfig.from_arguments(arguments)
     out: Path = arguments.out
     pairs = read_pairs(arguments.dataset, arguments.cache or out / "cache", network_config, track)
-    names = pairs.subjects
-    folds = make_folds(names, arguments.folds or default_folds(names), config.seed)
-    folds = folds if arguments.folds else folds[:1]
-    results = [
-        train_fold(
-            pairs,
-            fold,
-            out / f"fold_{number}" if arguments.folds else out,
-            config,
-            network_config,
-            DegradeConfig.from_arguments(arguments),
-            report,
-            arguments.resume,
-            arguments.start_from,
+    folds = make_folds(
+        pairs.subjects, arguments.folds or default_folds(pairs.subjects), config.seed
+    )
+    results = []
+    for number, fold in enumerate(folds if arguments.folds else folds[:1]):
+        place = out / f"fold_{number}" if arguments.folds else out
+        ablations = {}
+        for name in ("use_events", "use_key") if arguments.ablations else ():
+            shorter = dataclasses.replace(config, epochs=arguments.ablations)
+            changed = dataclasses.replace(network_config, **{name: False})
+            label = f"no_{name.removeprefix('use_')}"
+            network, start = place / label, Cvae(changed)
+            ablations[label] = train_network(
+                start, pairs.of(fold.train), pairs.of(fold.test), network, shorter, degradation,
+                report, arguments.resume,
+            )
+        results.append(
+            train_fold(
+                pairs,
+                fold,
+                place,
+                config,
+                network_config,
+                degradation,
+                report,
+                arguments.resume,
+                arguments.start_from,
+                ablations,
+            )
         )
-        for number, fold in enumerate(folds)
-    ]
     return {"folds": results}
 
 
@@ -81,37 +116,14 @@ def train_fold(
     report: Report,
     resume: bool = False,
     start_from: Path | None = None,
+    ablations: dict[str, Cvae] | None = None,
 ) -> dict[str, Any]:
-    """Train on `fold.train`, test on `fold.test`; writes a checkpoint and returns metrics.
-
-    Raises MxError when a loss is not finite.
-    """
-    torch.manual_seed(config.seed)
+    """Train on `fold.train`, test on `fold.test`; writes a checkpoint and returns metrics."""
     train, test = (pairs.of(names) for names in (fold.train, fold.test))
+    torch.manual_seed(config.seed)
     network = load_reconstruction(start_from) if start_from else Cvae(network_config)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
-    steps = config.epochs * -(-len(train) // config.batch) + 10
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps, pct_start=0.15
-    )
-    state = restore(out, network, optimizer, schedule) if resume else TrainingState()
-    best = dict(state.best)
-    for epoch in range(state.epoch, config.epochs):
-        if epoch - best.get("epoch", epoch) > config.patience:
-            break
-        began = time.monotonic()
-        loss = _epoch(network, optimizer, schedule, train, config, degradation, epoch)
-        quality = _score(network, test, config.batch, degradation)
-        report(
-            f"epoch {epoch + 1}/{config.epochs}",
-            {"loss": loss, "psnr_motion": quality, "seconds": time.monotonic() - began},
-        )
-        if quality > best.get("psnr_motion", -1.0):
-            best = {"epoch": epoch, "psnr_motion": quality}
-            store_best(out, network)
-        store(out, network, optimizer, schedule, TrainingState(epoch + 1, best))
-    load_best(out, network)
-    result = evaluate_pairs(network.eval(), test, degradation)
+    network = train_network(network, train, test, out, config, degradation, report, resume)
+    result = score_network(network, train, test, degradation, ablations or {})
     sections = {
         "preprocessing": {
             "input": "counts per bin, pixel and polarity since the key frame; key frame 0..255",
@@ -131,51 +143,63 @@ def train_fold(
     return result
 
 
-def evaluate_pairs(
-    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, contrast: float = 0.2
-) -> dict[str, Any]:
-    """Mean PSNR and SSIM per condition of the key frame, for the network and for baselines.
+def train_network(
+    network: Cvae,
+    train: FramePairs,
+    test: FramePairs,
+    out: Path,
+    config: TrainReconstructionConfig,
+    degradation: DegradeConfig,
+    report: Report,
+    resume: bool = False,
+) -> Cvae:
+    """All epochs; the last one counts, so that nothing is chosen on the test pairs.
 
-    Baselines: the key frame itself (`copy`) and the key frame with the events integrated on it,
-    key * exp(contrast * summed polarity) (`integration`). Figures are means over pairs; `motion`
-    ones are inside the motion mask, over pairs that have one.
+    Raises MxError when a loss is not finite.
     """
-    table: dict[str, Any] = {}
-    for condition in ("clean", *degradation.kinds()):
-        rng = np.random.default_rng(0)
-        rows: dict[str, list[list[float]]] = {"network": [], "copy": [], "integration": []}
-        for index in range(len(pairs)):
-            clean, target, events = pairs[index]
-            key = clean if condition == "clean" else degrade(clean, condition, rng)
-            # Where something moved does not depend on what spoilt the key frame.
-            mask = metrics.motion_mask(_picture(clean), _picture(target))
-            for name, frame in {
-                "network": reconstruct(network, key, events),
-                "copy": key,
-                "integration": integrate(key, events, contrast),
-            }.items():
-                rows[name].append(_quality(_picture(frame), _picture(target), mask))
-        names = ("psnr", "ssim", "psnr_motion", "ssim_motion")
-        with np.errstate(invalid="ignore"):
-            table[condition] = {
-                name: dict(zip(names, _finite_mean(values), strict=True))
-                for name, values in rows.items()
-            }
-    return {"conditions": table, "pairs": len(pairs), "kl": _kl_of(network, pairs)}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    steps = config.epochs * -(-len(train) // config.batch) + 10
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=steps, pct_start=0.15
+    )
+    state = restore(out, network, optimizer, schedule) if resume else TrainingState()
+    shown = test.rows(np.random.default_rng(0).permutation(len(test))[:TESTED].tolist())
+    for epoch in range(state.epoch, config.epochs):
+        began = time.monotonic()
+        loss = _epoch(network, optimizer, schedule, train, config, degradation, epoch)
+        found = evaluate_pairs({"it": network_method(network)}, shown, DegradeConfig(0.0, ""))
+        quality = found["fresh"]["methods"].get("it", {})
+        figures = {name: value for name, value in quality.items() if value is not None}
+        report(
+            f"epoch {epoch + 1}/{config.epochs}",
+            {"loss": loss, **figures, "seconds": time.monotonic() - began},
+        )
+        store(out, network, optimizer, schedule, TrainingState(epoch + 1))
+    return network.eval()
 
 
-def reconstruct(network: Cvae, key: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """`(C, H, W) uint8` from one key frame and its events."""
-    with torch.inference_mode():
-        output = network(torch.from_numpy(events)[None], torch.from_numpy(key)[None].float() / 255)
-    return (output.mean[0] * 255).round().byte().numpy()
-
-
-def integrate(key: np.ndarray, events: np.ndarray, contrast: float) -> np.ndarray:
-    """Key frame `(C, H, W)` with every event's step of log intensity applied."""
-    counts = events.astype(np.int32)
-    steps = (counts[:, 1] - counts[:, 0]).sum(0)
-    return np.clip(np.round(key * np.exp(contrast * steps)), 0, 255).astype(np.uint8)
+def score_network(
+    network: Cvae,
+    train: FramePairs,
+    test: FramePairs,
+    degradation: DegradeConfig,
+    ablations: dict[str, Cvae],
+) -> dict[str, Any]:
+    """The table with all baselines, fitted on the training pairs, and what the latent does."""
+    integration = fit_integration(train)
+    methods = {
+        "network": network_method(network),
+        "copy": copy,
+        "integration": integration,
+        "linear": fit_linear(train),
+        **{name: network_method(ablation) for name, ablation in ablations.items()},
+    }
+    return {
+        "conditions": evaluate_pairs(methods, test, degradation),
+        "latent": latent_report(network, test, degradation),
+        "integration": as_json(integration),
+        "pairs": len(test),
+    }
 
 
 def _epoch(
@@ -192,8 +216,14 @@ def _epoch(
     network.train()
     losses = []
     for begin in range(0, len(order), config.batch):
-        keys, targets, events = _batch(pairs, order[begin : begin + config.batch], rng, degradation)
-        loss = _loss(network, keys, targets, events, config)
+        batch = _batch(pairs, order[begin : begin + config.batch], rng, config.crop, degradation)
+        # Half of the batches are decoded as at run time, or the decoder would only know z that
+        # have seen the target.
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.crop > 0):
+            output = network(
+                batch.events, batch.keys, batch.targets if rng.random() < 0.5 else None
+            )
+        loss = _loss(output, batch, config)
         if not torch.isfinite(loss):
             raise MxError(
                 f"the loss became {loss.item()} in epoch {epoch + 1}; lower --learning-rate "
@@ -209,85 +239,54 @@ def _epoch(
     return float(np.mean(losses))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pictures `(N, C, H, W)` 0..1, events `(N, T, P, H, W) uint8`, `moved (N, 1, H, W)` 0 or 1."""
+
+    keys: Tensor
+    targets: Tensor
+    events: Tensor
+    moved: Tensor
+
+
 def _batch(
-    pairs: FramePairs, rows: np.ndarray, rng: np.random.Generator, degradation: DegradeConfig
-) -> tuple[Tensor, Tensor, Tensor]:
-    keys, targets, events = [], [], []
+    pairs: FramePairs,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+    crop: int,
+    degradation: DegradeConfig,
+) -> Batch:
+    kinds = degradation.kinds()
+    parts = []
     for row in rows:
         key, target, bins = pairs[int(row)]
-        if rng.random() < 0.5:
-            key, target, bins = (array[..., ::-1] for array in (key, target, bins))
-        kinds = degradation.kinds()
+        moved = metrics.motion_mask(picture(key), picture(target))[np.newaxis]
         if kinds and rng.random() < degradation.share:
             key = degrade(key, str(rng.choice(kinds)), rng)
-        keys.append(key)
-        targets.append(target)
-        events.append(bins)
-    stacked = (torch.from_numpy(np.stack(a)) for a in (keys, targets, events))
-    key_batch, target_batch, event_batch = stacked
-    return key_batch.float() / 255, target_batch.float() / 255, event_batch
+        arrays = [key, target, bins, moved]
+        if crop:
+            top, left = (int(rng.integers(0, size - crop + 1)) for size in key.shape[1:])
+            arrays = [a[..., top : top + crop, left : left + crop] for a in arrays]
+        if rng.random() < 0.5:
+            arrays = [array[..., ::-1] for array in arrays]
+        parts.append(arrays)
+    keys, targets, events, masks = (
+        torch.from_numpy(np.stack(group)) for group in zip(*parts, strict=True)
+    )
+    return Batch(keys.float() / 255, targets.float() / 255, events, masks.float())
 
 
-def _loss(
-    network: Cvae, key: Tensor, target: Tensor, events: Tensor, config: TrainReconstructionConfig
-) -> Tensor:
-    """Laplace negative log likelihood, heavier where the picture changed, and the KL term."""
-    output = network(events, key, target)
-    error = (output.mean - target).abs().mean(1, keepdim=True)
-    changed = ((target - key).abs().mean(1, keepdim=True) > 0.03).float()
-    weight = 1.0 + config.motion_weight * changed
-    likelihood = (error / output.log_scale.exp() + output.log_scale) * weight
-    # The likelihood alone lets large scales hide errors early in training.
-    return (likelihood + 10.0 * error * weight).mean() + config.kl_weight * output.kl.mean()
+def _loss(output: CvaeOutput, batch: Batch, config: TrainReconstructionConfig) -> Tensor:
+    """What is reported, PSNR in dB, whole and where something moved; the KL term; the uncertainty.
 
-
-def _score(
-    network: Cvae, pairs: FramePairs, batch: int, degradation: DegradeConfig, most: int = 300
-) -> float:
-    """Mean PSNR in dB inside changed regions, half of the keys degraded; for early stopping."""
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(pairs))[:most]
-    values = []
-    for begin in range(0, len(rows), batch):
-        chosen = rows[begin : begin + batch]
-        keys, targets, events = _batch(pairs, chosen, rng, degradation)
-        with torch.inference_mode():
-            mean = network(events, keys).mean
-        changed = (targets - keys).abs().mean(1, keepdim=True) > 0.03
-        for one, two, mask in zip(mean, targets, changed, strict=True):
-            if mask.any():
-                squared = ((one - two) ** 2).mean(0)[mask[0]].mean().clamp(min=1e-8)
-                values.append(float(-10 * torch.log10(squared)))
-    return float(np.mean(values)) if values else 0.0
-
-
-def _quality(one: np.ndarray, two: np.ndarray, mask: np.ndarray) -> list[float]:
-    # Equal pictures have infinite PSNR; 60 dB keeps means finite.
-    values = [metrics.psnr(one, two), metrics.ssim(one, two)]
-    values += [metrics.psnr(one, two, mask), metrics.ssim(one, two, mask)]
-    return [min(value, 60.0) if not np.isnan(value) else value for value in values]
-
-
-def _finite_mean(rows: list[list[float]]) -> list[float | None]:
-    columns = np.array(rows, np.float64).T
-    return [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in columns]
-
-
-def _kl_of(network: Cvae, pairs: FramePairs) -> float:
-    """Mean KL of posterior and prior in nats: how much the latent says beyond the condition."""
-    values = []
-    for index in range(min(len(pairs), 100)):
-        key, target, events = pairs[index]
-        with torch.inference_mode():
-            key_image, target_image = (
-                torch.from_numpy(a)[None].float() / 255 for a in (key, target)
-            )
-            values.append(
-                float(network(torch.from_numpy(events)[None], key_image, target_image).kl)
-            )
-    return float(np.mean(values))
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """`(C, H, W)` as `(H, W)` or `(H, W, 3)`."""
-    return image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+    The scale of the error has a Laplace likelihood of its own, which does not reach the picture.
+    """
+    squares = ((output.mean - batch.targets) ** 2).mean(1, keepdim=True)
+    whole = 10 * torch.log10(squares.mean((1, 2, 3)) + FLOOR)
+    count = batch.moved.sum((1, 2, 3))
+    inside = (squares * batch.moved).sum((1, 2, 3)) / count.clamp(min=1)
+    inside = 10 * torch.log10(inside + FLOOR) * (count > 20)
+    error = (output.mean - batch.targets).detach().abs().mean(1, keepdim=True)
+    likelihood = (error / output.log_scale.exp() + output.log_scale).mean()
+    decibels = (whole + config.motion_weight * inside).mean()
+    return decibels + config.kl_weight * output.kl.mean() + likelihood

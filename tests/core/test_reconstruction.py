@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mx_perception.baselines import Integration, fit_integration, fit_linear
 from mx_perception.checkpoint import load_checkpoint
 from mx_perception.degrade import KINDS, DegradeConfig, degrade
 from mx_perception.folds import Fold
 from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import Cvae, CvaeConfig
 from mx_perception.reconstruction import Reconstructor
-from mx_perception.train_reconstruction import (
-    TrainReconstructionConfig,
+from mx_perception.reconstruction_table import (
+    copy,
     evaluate_pairs,
-    integrate,
-    reconstruct,
-    train_fold,
+    latent_report,
+    network_method,
 )
+from mx_perception.train_reconstruction import TrainReconstructionConfig, train_fold
 
 SIZE = 32
 NETWORK = CvaeConfig(height=SIZE, width=SIZE, bins=2, channels=8, latent=8)
@@ -42,7 +43,8 @@ def moving_squares(count: int, seed: int = 0) -> FramePairs:
         events[i, :, 1] = np.where(moved > 0, 3, 0)
         events[i, :, 0] = np.where(moved < 0, 3, 0)
     names = tuple(f"s{i % 4}" for i in range(count))
-    return FramePairs(keys, targets, events, names)
+    ages_ms = np.where(np.arange(count) % 3, 33, 333)
+    return FramePairs(keys, targets, events, ages_ms, names, ("office",) * count)
 
 
 def silent(line: str, figures: dict[str, float]) -> None:
@@ -68,19 +70,32 @@ def test_integration_of_exact_events_is_exact() -> None:
     key = np.full((1, 4, 4), 100, np.uint8)
     events = np.zeros((2, 2, 4, 4), np.uint8)
     events[0, 1, 0, 0], events[1, 0, 1, 1] = 3, 2
-    frame = integrate(key, events, 0.1)
+    frame = Integration(0.1)(key, events)
     assert frame[0, 0, 0] == round(100 * np.exp(0.3)) and frame[0, 1, 1] == round(
         100 * np.exp(-0.2)
     )
     assert (frame == 100).sum() == 14
+    # A decay weakens what happened in earlier bins only.
+    assert Integration(0.1, decay=0.5)(key, events)[0, 0, 0] == round(100 * np.exp(0.15))
+
+
+def test_baselines_are_fitted_to_how_the_sensor_counts() -> None:
+    pairs = moving_squares(60)
+    fitted, line = fit_integration(pairs), fit_linear(pairs)
+    # 60 becomes 180 with three events.
+    assert 0.1 <= fitted.contrast <= 0.3
+    table = evaluate_pairs({"copy": copy, "fitted": fitted, "line": line}, pairs, CLEAN)
+    fresh = {name: row["psnr_motion"] for name, row in table["fresh"]["methods"].items()}
+    assert fresh["copy"] < fresh["fitted"] and fresh["copy"] < fresh["line"]
 
 
 def test_it_learns_to_move_squares(tmp_path: Path) -> None:
     pairs, fold = moving_squares(160), Fold(("s0", "s1", "s2"), ("s3",))
-    config = TrainReconstructionConfig(epochs=8, batch=16, learning_rate=4e-3)
+    config = TrainReconstructionConfig(epochs=8, batch=16, crop=0, learning_rate=4e-3)
     result = train_fold(pairs, fold, tmp_path, config, NETWORK, CLEAN, silent)
-    clean = result["conditions"]["clean"]
-    assert clean["network"]["psnr_motion"] > clean["copy"]["psnr_motion"] + 3.0
+    fresh = result["conditions"]["fresh"]["methods"]
+    assert fresh["network"]["psnr_motion"] > fresh["copy"]["psnr_motion"] + 3.0
+    assert result["conditions"]["stale"]["pairs"] > 0 and result["latent"]["clean"]["kl"] >= 0
     assert load_checkpoint(tmp_path, "reconstruction").metrics == result
     key, target, events = pairs[0]
     frame, uncertainty = Reconstructor(tmp_path).reconstruct(events, key[0])
@@ -91,32 +106,33 @@ def test_it_learns_to_move_squares(tmp_path: Path) -> None:
 
 def test_every_condition_is_in_the_table() -> None:
     pairs = moving_squares(8)
-    result = evaluate_pairs(Cvae(NETWORK).eval(), pairs, DegradeConfig())
-    assert set(result["conditions"]) == {"clean", *KINDS}
-    clean = result["conditions"]["clean"]
-    assert clean["network"] == clean["copy"]
-    assert clean["integration"]["psnr_motion"] > clean["copy"]["psnr_motion"]
+    methods = {"network": network_method(Cvae(NETWORK).eval()), "copy": copy}
+    table = evaluate_pairs(methods, pairs, DegradeConfig())
+    assert set(table) == {"fresh", "stale", *KINDS}
+    fresh = table["fresh"]["methods"]
+    # Untrained it returns its key frame.
+    assert fresh["network"] == fresh["copy"]
+    latent = latent_report(Cvae(NETWORK).eval(), pairs, DegradeConfig())
+    assert set(latent) == {"clean", *KINDS}
 
 
 def test_baselines_without_events_or_key_do_not_look_at_them() -> None:
     torch.manual_seed(0)
     key, _, events = moving_squares(1)[0]
     blind = Cvae(replace(NETWORK, use_events=False)).eval()
-    torch.nn.init.normal_(blind.out.weight, std=0.1)
-    np.testing.assert_array_equal(
-        reconstruct(blind, key, events), reconstruct(blind, key, np.zeros_like(events))
-    )
+    torch.nn.init.normal_(blind.maps.weight, std=0.1)
+    seen = network_method(blind)
+    np.testing.assert_array_equal(seen(key, events), seen(key, np.zeros_like(events)))
     keyless = Cvae(replace(NETWORK, use_key=False)).eval()
-    torch.nn.init.normal_(keyless.out.weight, std=0.1)
-    np.testing.assert_array_equal(
-        reconstruct(keyless, key, events), reconstruct(keyless, np.zeros_like(key), events)
-    )
+    torch.nn.init.normal_(keyless.maps.weight, std=0.1)
+    seen = network_method(keyless)
+    np.testing.assert_array_equal(seen(key, events), seen(np.zeros_like(key), events))
 
 
 def test_the_latent_is_drawn_and_the_mean_is_repeatable() -> None:
     torch.manual_seed(0)
     network = Cvae(NETWORK).eval()
-    torch.nn.init.normal_(network.out.weight, std=0.1)
+    torch.nn.init.normal_(network.maps.weight, std=0.1)
     key, target, events = (torch.from_numpy(array)[None] for array in moving_squares(1)[0])
     with torch.inference_mode():
         one, two = (network(events, key.float() / 255).mean for _ in range(2))

@@ -1,9 +1,11 @@
 """Conditional VAE (U-Net): the face at the end of a window, from a key frame and the events since.
 
-The network does not paint a face: it predicts a gain and a residual on the key frame, so that
-before training it returns the key frame, and a scale of the error per pixel (`uncertainty`).
-The latent `z` has a learned prior p(z | events, key) and, in training, a posterior
-q(z | events, key, target) (Sohn et al. 2015). At run time z is the mean of the prior.
+The network does not paint a face. It moves the key frame along a flow, changes its brightness by
+the events (log intensity, as the sensor counts it, with a step that it estimates) and by a gain,
+and adds a residual: before training it returns the key frame. It also gives the scale of its
+error per pixel (`uncertainty`). The latent `z` has a learned prior p(z | events, key) and, in
+training, a posterior q(z | events, key, target) (Sohn et al. 2015). At run time z is the mean of
+the prior.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LOG_SCALE_LIMITS = (-6.0, 0.0)
+FARTHEST_PX = 12.0
+"""That the flow reaches."""
+_COUNT_SCALE = 0.2
+_FULL_CHANNELS = 4
+"""Channels handed from half to full resolution, beside the maps."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class CvaeConfig(Config):
     bins: int = setting(5, "Time bins between the key frame and the frame", minimum=1)
     polarities: int = setting(2, "Polarity channels", minimum=2, maximum=2)
     channels: int = setting(16, "Channels of the first level; deeper ones have more", minimum=4)
-    latent: int = setting(64, "Size of the latent vector", minimum=1)
+    latent: int = setting(32, "Size of the latent vector", minimum=1)
     count_limit: int = setting(15, "Counts above this are cut", minimum=1)
     use_events: bool = setting(True, "False trains the baseline without events")
     use_key: bool = setting(True, "False trains the baseline without a key frame")
@@ -45,30 +52,43 @@ class CvaeOutput(NamedTuple):
 
 
 class Cvae(nn.Module):
-    """`events (F, T, P, H, W)` counts and `key (F, C, H, W)` in 0..1 -> CvaeOutput."""
+    """`events (F, T, P, H, W)` counts and `key (F, C, H, W)` in 0..1 -> CvaeOutput.
+
+    H and W may be any multiple of 16: training looks at parts of the crop.
+    """
 
     def __init__(self, config: CvaeConfig) -> None:
         super().__init__()
         self.config = config
-        c = config.channels
-        widths = (c, 2 * c, 3 * c, 4 * c)
-        inputs = config.bins * config.polarities + 1 + config.colours
+        c, colours = config.channels, config.colours
+        widths = (c, 2 * c, 4 * c, 6 * c)
+        inputs = config.bins * config.polarities + 1 + 2 * colours
         # The first level works at half the resolution: four times less work.
         self.encoder = nn.ModuleList([_block(inputs, c, 2)])
         for i in range(3):
             self.encoder.append(_block(widths[i], widths[i + 1], 2))
         self.target_encoder = nn.Sequential(
-            _block(config.colours, c, 2), _block(c, 2 * c, 2), _block(2 * c, 3 * c, 2)
+            _block(2 * colours, c, 2), _block(c, 2 * c, 2), _block(2 * c, 3 * c, 2)
         )
         self.prior = nn.Linear(widths[3], 2 * config.latent)
         self.posterior = nn.Linear(widths[3] + 3 * c, 2 * config.latent)
         self.latent = nn.Linear(config.latent, widths[3])
+        self.step = nn.Linear(widths[3], config.bins * config.polarities)
+        nn.init.constant_(self.step.bias, -2.0)
         self.decoder = nn.ModuleList(
             _block(widths[i + 1] + widths[i], widths[i], 1) for i in (2, 1, 0)
         )
-        self.out = nn.Conv2d(c, 4 * (2 * config.colours + 1), 3, padding=1)
-        for parameter in self.out.parameters():
-            nn.init.zeros_(parameter)
+        self.flow = nn.Conv2d(c, 2, 3, padding=1)
+        self.maps = nn.Conv2d(c, 4 * (2 * colours + 2 + _FULL_CHANNELS), 3, padding=1)
+        self.refine = nn.Sequential(
+            nn.Conv2d(2 * colours + 1 + _FULL_CHANNELS, 8, 3, padding=1), nn.ReLU()
+        )
+        self.correction = nn.Conv2d(8, colours, 3, padding=1)
+        for layer in (self.flow, self.maps, self.correction):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        # Zeros here as well would keep the full resolution from ever learning.
+        nn.init.normal_(self.maps.weight[-4 * _FULL_CHANNELS :], std=0.05)
 
     def forward(
         self, events: Tensor, key: Tensor, target: Tensor | None = None, sample: bool = False
@@ -77,45 +97,58 @@ class Cvae(nn.Module):
 
         Without a target and without `sample`, z is the mean of the prior and kl is 0.
         """
-        skips = self._encode(events, key)
+        counts = events.float().clamp(max=self.config.count_limit) * float(self.config.use_events)
+        # Without a key frame there is nothing to start from but mid grey.
+        start = key if self.config.use_key else torch.full_like(key, 0.5)
+        skips = self._encode(counts, start)
         pooled = skips[-1].mean((2, 3))
         prior_mean, prior_log_std = self.prior(pooled).chunk(2, 1)
         if target is not None:
-            seen = self.target_encoder(target).mean((2, 3))
+            seen = self.target_encoder(_both_scales(target)).mean((2, 3))
             mean, log_std = self.posterior(torch.cat([pooled, seen], 1)).chunk(2, 1)
             z = mean + torch.randn_like(mean) * log_std.exp()
-            kl = _kl(mean, log_std, prior_mean, prior_log_std)
+            kl = _kl(mean.float(), log_std.float(), prior_mean.float(), prior_log_std.float())
         else:
             z, kl = prior_mean, prior_mean.new_zeros(prior_mean.shape[0])
             if sample:
                 z = z + torch.randn_like(z) * prior_log_std.exp()
-        return self._decode(skips, z, key, kl)
+        return self._decode(skips, self.latent(z), counts, start, kl)
 
-    def _encode(self, events: Tensor, key: Tensor) -> list[Tensor]:
-        counts = events.float().clamp(max=self.config.count_limit)
+    def _encode(self, counts: Tensor, start: Tensor) -> list[Tensor]:
         signed = (counts[:, :, 1:2] - counts[:, :, 0:1]).sum(1)
-        x = torch.cat([counts.flatten(1, 2), signed], 1) * 0.2
-        if not self.config.use_events:
-            x = x * 0.0
-        picture = key if self.config.use_key else key * 0.0
-        x = torch.cat([x, picture], 1)
+        x = torch.cat([counts.flatten(1, 2), signed], 1) * _COUNT_SCALE
+        x = torch.cat([x, _both_scales(start)], 1)
         skips = []
         for block in self.encoder:
             x = block(x)
             skips.append(x)
         return skips
 
-    def _decode(self, skips: list[Tensor], z: Tensor, key: Tensor, kl: Tensor) -> CvaeOutput:
-        x = skips[-1] + self.latent(z)[:, :, None, None]
+    def _decode(
+        self, skips: list[Tensor], told: Tensor, counts: Tensor, start: Tensor, kl: Tensor
+    ) -> CvaeOutput:
+        x = skips[-1] + told[:, :, None, None]
+        change = self._integrated(counts, x.mean((2, 3)))
         for block, skip in zip(self.decoder, reversed(skips[:-1]), strict=True):
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, skip], 1))
-        maps = functional.pixel_shuffle(self.out(x), 2)
-        gain, residual, log_scale = maps.split([self.config.colours] * 2 + [1], 1)
-        # Without a key frame there is nothing to start from but mid grey.
-        start = key if self.config.use_key else torch.full_like(key, 0.5)
-        mean = (start * torch.exp(gain.clamp(-3.0, 3.0)) + residual).clamp(0.0, 1.0)
+        colours = self.config.colours
+        maps = functional.pixel_shuffle(self.maps(x), 2).float()
+        gain, residual, share, log_scale, detail = maps.split(
+            [colours, colours, 1, 1, _FULL_CHANNELS], 1
+        )
+        moved = _moved(start, self.flow(x).float())
+        mean = moved * torch.exp((share * change + gain).clamp(-3.0, 4.0)) + residual
+        full = torch.cat([moved, mean, change, detail], 1)
+        mean = (mean + self.correction(self.refine(full)).float()).clamp(0.0, 1.0)
         return CvaeOutput(mean, (log_scale - 3.0).clamp(*LOG_SCALE_LIMITS), kl)
+
+    def _integrated(self, counts: Tensor, seen: Tensor) -> Tensor:
+        """Change of log intensity that the events stand for, `(F, 1, H, W)`."""
+        shape = (-1, self.config.bins, self.config.polarities, 1, 1)
+        steps = functional.softplus(self.step(seen)).float().reshape(shape)
+        off, on = (counts * steps).sum(1).split(1, 1)
+        return on - off
 
 
 class Reconstruct(nn.Module):
@@ -137,6 +170,23 @@ class Reconstruct(nn.Module):
 def architecture(config: CvaeConfig) -> dict[str, object]:
     """What model.json stores to build the network again."""
     return {"name": "cvae", **dataclasses.asdict(config)}
+
+
+def _both_scales(picture: Tensor) -> Tensor:
+    """A picture 0..1 as it is, and logarithmic, where dark ones show something."""
+    return torch.cat([picture, torch.log(picture + 0.01) * 0.25 + 0.5], 1)
+
+
+def _moved(picture: Tensor, flow: Tensor) -> Tensor:
+    """The picture along a flow of half its resolution; 1 stands for FARTHEST_PX."""
+    height, width = picture.shape[2:]
+    reach = flow.new_tensor([2 * FARTHEST_PX / width, 2 * FARTHEST_PX / height])
+    flow = functional.interpolate(torch.tanh(flow), scale_factor=2.0, mode="bilinear")
+    y = (torch.arange(height, device=flow.device) * 2 + 1) / height - 1
+    x = (torch.arange(width, device=flow.device) * 2 + 1) / width - 1
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], 2)
+    grid = places[None] + flow.permute(0, 2, 3, 1) * reach
+    return functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)
 
 
 def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:

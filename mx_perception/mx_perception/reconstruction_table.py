@@ -1,0 +1,150 @@
+"""The table of a reconstruction: methods against conditions of the key frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mx_perception import metrics
+from mx_perception.degrade import DegradeConfig, degrade
+from mx_perception.frame_pairs import FramePairs, picture
+from mx_perception.networks.cvae import Cvae
+
+FRESH_MS = 200
+"""Key frames up to this age are fresh, older ones stale."""
+QUALITIES = ("psnr", "ssim", "psnr_motion", "ssim_motion")
+HIGHEST_DB = 60.0
+"""Stands for equal pictures, whose PSNR is infinite."""
+SAMPLES = 8
+
+Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(key `(C, H, W) uint8`, events `(T, P, H, W) uint8`) -> frame `(C, H, W) uint8`."""
+
+
+def copy(key: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """The key frame as it is."""
+    return key
+
+
+def network_method(network: Cvae) -> Method:
+    """A trained network at the mean of its prior."""
+
+    def reconstruct(key: np.ndarray, events: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            output = network(torch.from_numpy(events)[None], _tensor(key))
+        return (output.mean[0] * 255).round().byte().numpy()
+
+    return reconstruct
+
+
+def evaluate_pairs(
+    methods: Mapping[str, Method], pairs: FramePairs, degradation: DegradeConfig
+) -> dict[str, Any]:
+    """Mean PSNR (dB) and SSIM per condition of the key frame and method.
+
+    Conditions: `fresh` (up to FRESH_MS), `stale` (older), and fresh key frames spoilt in every
+    way of `degradation`. `_motion` figures are inside the motion mask, over the pairs that have
+    one. `ceiling_psnr` is the PSNR of a perfect picture against the target, whose own noise it
+    cannot know: the noise is that of key and target where neither motion nor events are.
+    """
+    table: dict[str, Any] = {}
+    fresh = np.flatnonzero(pairs.ages_ms <= FRESH_MS)
+    stale = np.flatnonzero(pairs.ages_ms > FRESH_MS)
+    for condition in ("fresh", "stale", *degradation.kinds()):
+        rows = stale if condition == "stale" else fresh
+        rng = np.random.default_rng(0)
+        values: dict[str, list[list[float]]] = {name: [] for name in methods}
+        ceilings = []
+        for row in rows:
+            clean, target, events = pairs[int(row)]
+            key = clean if condition in ("fresh", "stale") else degrade(clean, condition, rng)
+            # Where something moved does not depend on what spoilt the key frame.
+            mask = metrics.motion_mask(picture(clean), picture(target))
+            ceilings.append(_noise_ceiling(clean, target, events, mask))
+            for name, method in methods.items():
+                frame = picture(method(key, events))
+                values[name].append(frame_quality(frame, picture(target), mask))
+        table[condition] = {
+            "pairs": len(rows),
+            "ceiling_psnr": _finite_mean([[value] for value in ceilings])[0] if ceilings else None,
+            "methods": {
+                name: dict(zip(QUALITIES, _finite_mean(found), strict=True))
+                for name, found in values.items()
+                if found
+            },
+        }
+    return table
+
+
+def frame_quality(one: np.ndarray, two: np.ndarray, mask: np.ndarray) -> list[float]:
+    """The QUALITIES of one picture against another; NaN in an empty motion mask."""
+    values = [metrics.psnr(one, two), metrics.ssim(one, two)]
+    values += [metrics.psnr(one, two, mask), metrics.ssim(one, two, mask)]
+    return [min(value, HIGHEST_DB) if not np.isnan(value) else value for value in values]
+
+
+def latent_report(
+    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 100
+) -> dict[str, Any]:
+    """What the latent does, per condition: KL in nats, and what happens when it is sampled.
+
+    `spread` is the deviation of SAMPLES drawn pictures in grey levels; the PSNR (dB, whole) of the
+    mean of the prior, of single draws, of the best draw, and of a z that has seen the target.
+    """
+    report = {}
+    for condition in ("clean", *degradation.kinds()):
+        rng = np.random.default_rng(0)
+        torch.manual_seed(0)
+        rows = []
+        for row in np.random.default_rng(1).permutation(len(pairs))[:most]:
+            key, target, events = pairs[int(row)]
+            if condition != "clean":
+                key = degrade(key, condition, rng)
+            rows.append(_latent_of(network, key, target, events))
+        names = ("kl", "spread", "psnr_mean", "psnr_draw", "psnr_best_draw", "psnr_posterior")
+        report[condition] = dict(zip(names, _finite_mean(rows), strict=True))
+    return report
+
+
+def _latent_of(
+    network: Cvae, key: np.ndarray, target: np.ndarray, events: np.ndarray
+) -> list[float]:
+    wanted = _tensor(target)
+
+    def psnr(mean: Tensor) -> float:
+        return float(-10 * torch.log10(((mean - wanted) ** 2).mean().clamp(min=1e-6)))
+
+    with torch.inference_mode():
+        one, many = torch.from_numpy(events)[None], SAMPLES
+        seen = network(one, _tensor(key), wanted)
+        mean = network(one, _tensor(key)).mean
+        drawn = network(
+            one.expand(many, -1, -1, -1, -1), _tensor(key).expand(many, -1, -1, -1), sample=True
+        ).mean
+    draws = [psnr(drawn[i : i + 1]) for i in range(many)]
+    spread = float(drawn.std(0).mean() * 255)
+    return [float(seen.kl), spread, psnr(mean), float(np.mean(draws)), max(draws), psnr(seen.mean)]
+
+
+def _noise_ceiling(
+    key: np.ndarray, target: np.ndarray, events: np.ndarray, mask: np.ndarray
+) -> float:
+    still = ~mask & (events.sum((0, 1)) == 0)
+    if still.sum() < 100:
+        return float("nan")
+    change = (target[:, still].astype(np.float64) - key[:, still]) / 255
+    # Two pictures with the same noise differ by twice its variance.
+    return min(float(-10 * np.log10(max(change.var() / 2, 1e-9))), HIGHEST_DB)
+
+
+def _finite_mean(rows: list[list[float]]) -> list[float | None]:
+    columns = np.array(rows, np.float64).T
+    return [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in columns]
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image))[None].float() / 255
