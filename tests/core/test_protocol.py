@@ -58,6 +58,19 @@ def test_prompts_become_labels(tmp_path):
     assert (frown.intensity, frown.condition) == ((0.5,), "macro")
     assert [cue.prompt.text for cue in screen.cues if cue.resting][:1] == ["smile"]
     assert screen.cues[0].left_s == pytest.approx(2) and screen.cues[0].of == 3
+    coming = {(cue.number, cue.coming) for cue in screen.cues if cue.resting}
+    assert coming == {(1, "keep still"), (2, "frown")}
+
+
+def test_the_first_prompt_is_announced(tmp_path):
+    path = write(tmp_path / "p.yaml", prompts=[{"text": "smile", "au": [12], "rest_s": 0}])
+    screen = Screen()
+    clock = StoppedClock()
+    [smile] = run_protocol(read_protocol(path), "s01", clock, screen.show, lead_in_s=3.0)
+    assert smile.onset_ns == 3_000_001_000
+    first = screen.cues[0]
+    assert (first.number, first.resting, first.coming) == (0, True, "smile")
+    assert first.left_s == pytest.approx(3)
 
 
 def test_repeat_and_shuffle_are_reproducible(tmp_path):

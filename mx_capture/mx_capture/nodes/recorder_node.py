@@ -148,13 +148,11 @@ class RecorderNode(ManagedNode):
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         depth = _EVENTS_DEPTH if type_name == PACKET_TYPE else _DEPTH
         profile = QoSProfile(depth=depth, reliability=policy)
-        listener = self.listen_to(
-            _message_class(type_name),
-            topic,
-            lambda cdr: recorder.add(topic, type_name, self.now_ns(), cdr),
-            profile,
-            raw=True,
-        )
+
+        def take(cdr: bytes) -> None:
+            recorder.add(topic, type_name, self.now_ns(), cdr)
+
+        listener = self.listen_to(_message_class(type_name), topic, take, profile, raw=True)
         self._heard.append(listener)
         self.health.facts[f"recording {topic}"] = offered[0].reliability
 

@@ -48,13 +48,15 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Cue:
-    """What to show now: a prompt or the rest after it, and the seconds left of it."""
+    """What to show now: a prompt or the rest around it, and the seconds left of it."""
 
     prompt: Prompt
     number: int
     of: int
     resting: bool
     left_s: float
+    coming: str = ""
+    """The text of the next prompt, to be read while resting; empty after the last one."""
 
 
 def read_protocol(path: Path) -> Protocol:
@@ -78,20 +80,34 @@ def read_protocol(path: Path) -> Protocol:
 
 
 def run_protocol(
-    protocol: Protocol, subject: str, clock: Clock, show: Callable[[Cue], None]
+    protocol: Protocol,
+    subject: str,
+    clock: Clock,
+    show: Callable[[Cue], None],
+    lead_in_s: float = 0.0,
 ) -> Iterator[Label]:
     """Go through the prompts in real time; yields a label at the end of each expression.
 
     Onset and offset are those of the prompt, the apex its middle: what was asked for, to be
-    refined by annotating. `show` is called about ten times a second.
+    refined by annotating. `show` is called about ten times a second. `lead_in_s`: rest before the
+    first prompt, so that it can be read.
     """
-    for number, prompt in enumerate(protocol.prompts, 1):
+    prompts = protocol.prompts
+    texts = [prompt.text for prompt in prompts] + [""]
+
+    def count_down(number: int, resting: bool, seconds: float) -> None:
+        coming = texts[number]
+        prompt = prompts[max(number - 1, 0)]
+        end_ns = clock.now_ns() + round(seconds * 1e9)
+        while (left_s := (end_ns - clock.now_ns()) / 1e9) > 0:
+            show(Cue(prompt, number, len(prompts), resting, left_s, coming))
+            clock.sleep(min(left_s, _COUNT_S))
+
+    count_down(0, True, lead_in_s)
+    for number, prompt in enumerate(prompts, 1):
         onset_ns = clock.now_ns()
         for resting, seconds in ((False, prompt.hold_s), (True, prompt.rest_s)):
-            end_ns = clock.now_ns() + round(seconds * 1e9)
-            while (left_s := (end_ns - clock.now_ns()) / 1e9) > 0:
-                show(Cue(prompt, number, len(protocol.prompts), resting, left_s))
-                clock.sleep(min(left_s, _COUNT_S))
+            count_down(number, resting, seconds)
             if not resting and prompt.au:
                 offset_ns = clock.now_ns()
                 yield Label(

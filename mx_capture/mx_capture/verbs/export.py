@@ -23,12 +23,13 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     source = SessionSource(options.session)
     console = Console()
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("exporting", total=source.duration_ns)
         counts = export_session(
             options.session,
             options.out,
             lambda stamp_ns: progress.update(task, completed=stamp_ns - source.start_ns),
         )
-    console.print(f"{options.out}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
+    contents = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    console.print(f"{options.out}: {contents}", soft_wrap=True)
     return 0

@@ -65,7 +65,8 @@ def main(argv: list[str]) -> int:
         return 0
     session = _single(source, options)
     counts = _write([session], out.parent, console, name=out.name)
-    console.print(f"{out}: " + ", ".join(f"{n} x {topic}" for topic, n in counts.items()))
+    messages = ", ".join(f"{n} x {topic}" for topic, n in counts.items())
+    console.print(f"{out}: {messages}", soft_wrap=True)
     return 0
 
 

@@ -24,6 +24,7 @@ from rich.text import Text
 from mx_capture.errors import MxError
 from mx_capture.files.session import SessionSource
 from mx_capture.player import WallClock
+from mx_capture.recording import cdr
 from mx_capture.recording.annotations import write_annotations
 from mx_capture.recording.protocol import Cue, Protocol, read_protocol, run_protocol
 from mx_capture.recording.recorder import RecorderConfig
@@ -32,6 +33,7 @@ from mx_capture.recording.session_info import (
     SESSION_FILE,
     Consent,
     Lighting,
+    Retention,
     SessionInfo,
     read_info,
     with_cameras,
@@ -42,7 +44,10 @@ from mx_capture.stream import Label
 
 _TOPICS = ("event_camera/events", "rgb/image_raw", "rgb/camera_info", "labels")
 _START_S, _STOP_S = 30.0, 60.0
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux's prctl: the signal to get when the parent ends."""
 _FIRST_MESSAGE_BYTES = 1_000
+_LEAD_IN_S = 5.0
 _VOICES = ("spd-say", "espeak-ng", "espeak")
 
 
@@ -62,17 +67,24 @@ def main(argv: list[str]) -> int:
         raise MxError(f"cannot create {out}: {error.strerror}; check its rights") from error
     write_info(out / SESSION_FILE, info)
     console = Console()
-    with _recorder(out, options.topics, config) as process:
-        show = _Screen(console, out, process, voice)
-        try:
-            with show:
-                show.wait_for_messages()
-                if protocol is None:
-                    show.wait(options.duration)
-                else:
-                    _prompt_through(protocol, info.subject, out, show)
-        except KeyboardInterrupt:
-            console.print("stopping")
+    try:
+        with _recorder(out, options.topics, config) as process:
+            show = _Screen(console, out, process, voice)
+            try:
+                with show:
+                    show.wait_for_messages()
+                    if protocol is None:
+                        show.wait(options.duration)
+                    else:
+                        _prompt_through(protocol, info.subject, out, show)
+            except KeyboardInterrupt:
+                console.print("stopping")
+    finally:
+        empty = _recorded_bytes(out) < _FIRST_MESSAGE_BYTES
+        if empty:  # So that the same command can be given again.
+            shutil.rmtree(out)
+    if empty:
+        raise MxError("no message came, so nothing was recorded")
     return _report(console, out, info, options.json)
 
 
@@ -88,6 +100,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--consent", choices=("yes", "no", "not needed"), help="given today")
     parser.add_argument("--lighting", help="what the light is called, such as office")
     parser.add_argument("--lux", type=float, help="illuminance on the face, where measured")
+    parser.add_argument("--keep-until", metavar="DAY", help="last day, such as 2031-01-31")
     parser.add_argument(
         "--protocol", metavar="FILE", help="prompts to show, as YAML; facs is the shipped one"
     )
@@ -121,11 +134,15 @@ def _session_info(options: argparse.Namespace, protocol: Protocol | None) -> Ses
     lighting = options.lighting
     if lighting is None:
         lighting = Prompt.ask("lighting", default="unknown") if sys.stdin.isatty() else "unknown"
+    until = options.keep_until
+    if until is None and sys.stdin.isatty():
+        until = Prompt.ask("last day it may be kept, such as 2031-01-31", default="no limit")
     today = time.strftime("%Y-%m-%d") if consent == "yes" else ""
     return SessionInfo(
         subject=subject,
         consent=Consent(consent, today),
         lighting=Lighting(lighting, options.lux),
+        retention=Retention("" if until in (None, "no limit") else until),
         protocol=protocol.name if protocol else "",
         origin="camera",
     )
@@ -157,7 +174,11 @@ def _recorder(
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump({"/**": {"ros__parameters": parameters}}, file)
         file.flush()
-        code = "from mx_capture.nodes.recorder_node import main; main()"
+        # It closes the recording when this process is killed, too.
+        code = (
+            f"import ctypes; ctypes.CDLL(None).prctl({_DIE_WITH_PARENT}, {signal.SIGINT.value}); "
+            "from mx_capture.nodes.recorder_node import main; main()"
+        )
         arguments = ["--ros-args", "--log-level", "warn", "--params-file", file.name]
         process = subprocess.Popen([sys.executable, "-c", code, *arguments])
         try:
@@ -178,6 +199,7 @@ class _Screen:
     def __init__(
         self, console: Console, out: Path, process: subprocess.Popen[bytes], voice: str | None
     ) -> None:
+        self._console = console
         self._live = Live(console=console, refresh_per_second=10)
         self._out, self._process, self._voice = out, process, voice
         self._begin = time.monotonic()
@@ -189,10 +211,12 @@ class _Screen:
 
     def __exit__(self, *exception: object) -> None:
         self._live.__exit__(None, None, None)
+        if not self._console.is_terminal:
+            self._console.print()
 
     def wait_for_messages(self) -> None:
         """Wait until the bag grows; raises MxError when nothing comes."""
-        while self._recorded_bytes() < _FIRST_MESSAGE_BYTES:
+        while _recorded_bytes(self._out) < _FIRST_MESSAGE_BYTES:
             if time.monotonic() - self._begin > _START_S:
                 raise MxError(
                     f"nothing arrived within {_START_S:.0f} s; start the cameras, for example by "
@@ -211,41 +235,50 @@ class _Screen:
     def show_cue(self, cue: Cue) -> None:
         """Show a prompt with the seconds left, and say it once."""
         words = "rest" if cue.resting else cue.prompt.text
+        coming = f"   then: {cue.coming}" if cue.resting and cue.coming else ""
         if self._voice and self._spoken != (cue.number, cue.resting):
             self._spoken = (cue.number, cue.resting)
             subprocess.Popen([self._voice, words])
         style = "dim" if cue.resting else "bold green"
-        line = Text(f"{words}   {cue.left_s:.1f} s", style=style)
+        line = Text(f"{words}   {cue.left_s:.1f} s{coming}", style=style)
         self._show(Panel(line, title=f"{cue.number} of {cue.of}", padding=(2, 4)))
 
     def _show(self, content: Text | Panel) -> None:
         if self._process.poll() is not None:
-            raise MxError(f"the recorder ended by itself; its last words are above ({self._out})")
+            if _recorded_bytes(self._out) < _FIRST_MESSAGE_BYTES:
+                raise MxError("the recorder could not start; its last words are above")
+            raise MxError(
+                f"the recorder ended by itself; save what it wrote by `./mx recover {self._out}`"
+            )
         free_gb = shutil.disk_usage(self._out).free / 1e9
-        seconds, megabytes = time.monotonic() - self._begin, self._recorded_bytes() / 1e6
+        seconds, megabytes = time.monotonic() - self._begin, _recorded_bytes(self._out) / 1e6
         status = Text(f"{seconds:6.1f} s   {megabytes:8.1f} MB   {free_gb:.0f} GB free")
         self._live.update(Group(content, status))
 
-    def _recorded_bytes(self) -> int:
-        return sum(path.stat().st_size for path in (self._out / BAG_FOLDER).glob("*.mcap"))
+
+def _recorded_bytes(out: Path) -> int:
+    return sum(path.stat().st_size for path in (out / BAG_FOLDER).glob("*.mcap"))
 
 
 def _prompt_through(protocol: Protocol, subject: str, out: Path, screen: _Screen) -> None:
     """Show all prompts; the labels are on disk after each of them."""
     labels: list[Label] = []
-    for label in run_protocol(protocol, subject, WallClock(), screen.show_cue):
+    for label in run_protocol(protocol, subject, WallClock(), screen.show_cue, _LEAD_IN_S):
         labels.append(label)
         write_annotations(out, labels)
 
 
 def _report(console: Console, out: Path, info: SessionInfo, json_file: str | None) -> int:
-    quality = verify(out)
+    with console.status("reading everything back") as status:
+        quality = verify(out, lambda done: status.update(f"reading everything back: {done}"))
     source = SessionSource(out)
     write_info(out / SESSION_FILE, with_cameras(info, source), replace=True)
     console.print(quality_table(quality))
     for problem in quality.problems:
         console.print(f"[yellow]{problem}")
-    console.print(f"{len(source.annotations)} labels; the session is {out}")
+    recorded = sum(item.messages for item in quality.topics if item.type == cdr.LABEL_TYPE)
+    labels = recorded + len(source.annotations)
+    console.print(f"{labels} labels; the session is {out}", soft_wrap=True)
     if json_file:
         Path(json_file).write_text(json.dumps(quality.as_dict(), indent=1))
     return 0

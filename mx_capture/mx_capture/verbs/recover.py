@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
+from mx_capture.files.session import SessionSource
 from mx_capture.recording.recover import recover
+from mx_capture.recording.session_info import SESSION_FILE, read_session, with_cameras, write_info
 from mx_capture.recording.verify import quality_table, verify
 
 
@@ -28,7 +31,13 @@ def main(argv: list[str]) -> int:
     messages = sum(report.messages.values())
     console.print(
         f"saved {messages} messages; {report.unreadable_bytes} bytes held no whole message; "
-        f"the damaged bag is kept as {report.original}"
+        f"the damaged bag is kept as {report.original}: delete it when this one is good",
+        soft_wrap=True,
     )
-    console.print(quality_table(verify(options.session)))
+    session = Path(options.session)
+    if (session / SESSION_FILE).is_file():
+        # The recorder tells the cameras at the end, which it did not see.
+        info = with_cameras(read_session(session), SessionSource(session))
+        write_info(session / SESSION_FILE, info, replace=True)
+    console.print(quality_table(verify(session)))
     return 0

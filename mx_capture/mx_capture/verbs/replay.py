@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
         def show(listening: dict[str, int]) -> None:
             heard = ", ".join(sorted(topic for topic, count in listening.items() if count))
             seconds = (session.end_ns - session.start_ns) / 1e9 / config.rate
-            console.print(f"playing {seconds:.1f} s; subscribed: {heard or 'nothing'}")
+            listeners = heard or "nothing"
+            console.print(f"playing {seconds:.3g} s; subscribed: {listeners}", soft_wrap=True)
             status.update("playing (Ctrl-C ends)")
 
         counters = replay(session, config, topics, options.wait, show)
