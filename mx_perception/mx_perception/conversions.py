@@ -12,7 +12,7 @@ from mx_capture.stream import EVENT_FRAME
 
 from mx_msgs import msg as mx
 from mx_perception import expressions
-from mx_perception.live_view import Boxes
+from mx_perception.overlay import Boxes
 from mx_perception.spotter import MicroExpression
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
@@ -14,7 +13,7 @@ from mx_capture.errors import MxError
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
 
-from mx_perception.overlay import Mark, View, event_picture
+from mx_perception.overlay import Boxes, Mark, View, event_picture
 from mx_perception.spotter import OFFSET, MicroExpression
 
 EVENTS_NS = 33_000_000
@@ -22,15 +21,6 @@ EVENTS_NS = 33_000_000
 _SPAN_NS = 12_000_000_000
 _FACE_NS = 1_000_000_000
 """A box older than this is not shown."""
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Faces in one image, in its pixels; `in_events` says which camera's."""
-
-    stamp_ns: int
-    in_events: bool
-    rois: Mapping[str, Roi]
 
 
 class LiveView:

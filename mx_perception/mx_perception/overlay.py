@@ -44,6 +44,15 @@ class Mark:
         return cls(times[expression.phase], expression.face_id, expression.au, expression.phase)
 
 
+@dataclass(frozen=True)
+class Boxes:
+    """Faces in one image, in its pixels; `in_events` says which camera's."""
+
+    stamp_ns: int
+    in_events: bool
+    rois: Mapping[str, Roi]
+
+
 @dataclass
 class View:
     """What is known at one moment. Images are RGB uint8; times are ROS ns."""

@@ -4,8 +4,8 @@ import numpy as np
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Frame, Label, Packet
-from mx_perception.live_view import Boxes, LiveView
-from mx_perception.overlay import HEIGHT, WIDTH, Mark, draw
+from mx_perception.live_view import LiveView
+from mx_perception.overlay import HEIGHT, WIDTH, Boxes, Mark, draw
 from mx_perception.spotter import APEX, OFFSET, ONSET, MicroExpression
 
 MS = 1_000_000

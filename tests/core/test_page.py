@@ -10,7 +10,8 @@ import pytest
 from mx_capture.errors import MxError
 from mx_capture.roi import Roi
 from mx_capture.stream import Frame
-from mx_perception.live_view import Boxes, LiveView
+from mx_perception.live_view import LiveView
+from mx_perception.overlay import Boxes
 from mx_perception.page.health import Reports
 from mx_perception.page.server import PageServer
 from mx_perception.page.state import PageState

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mx_capture.stream import Frame, Label
 
-from mx_perception.live_view import Boxes
+from mx_perception.overlay import Boxes
 from mx_perception.spotter import MicroExpression
 
 
