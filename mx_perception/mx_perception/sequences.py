@@ -14,9 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 from mx_capture.errors import MxError
-
-CELL_DTYPE = np.dtype([("hop", "<u4"), ("x", "u1"), ("y", "u1"), ("p", "u1"), ("count", "u1")])
-"""A pixel of a hop that is not empty."""
+from mx_capture.simulator.sketch_events import CELL_DTYPE
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,14 @@ class Scene:
             width / 2 + float(offset[0]), height / 2 + float(offset[1]) + lift,
         )  # fmt: skip
         lighting = _draw_lighting(rng)
-        self._lamps = lighting.rows()
+        self.lamps = lighting.rows()
         texels = int(
             np.clip(face_px / _FACE_CM * 10 * 2 * TEXTURE_EXTENT * _TEXELS_PER_PIXEL, 96, 1024)
         )
         level = 1 if face_px < 220 else 2
         self.head = Head(self.identity, level, texels, lighting.key_direction)
         self.renderer = Renderer(self.camera, config.samples, float(rng.uniform(0.6, 1.0)))
-        self._background = Background(rng, height, width, config.distractors)
+        self.background = Background(rng, height, width, config.distractors)
         self.luminance = np.zeros((height, width), np.float32)
         self.image = np.zeros((height, width, 3), np.float32)
 
@@ -63,8 +63,8 @@ class Scene:
             axes,
             self.head.surface,
             self.head.textures,
-            self._lamps,
-            self._background.at(t),
+            self.lamps,
+            self.background.at(t),
             self.image,
         )
         return self.image

@@ -197,7 +197,7 @@ class Script:
         scale = np.array([0.006, 0.005, 0.0035, 0.06, 0.05, 0.08])[:, None] * size
         self._waves = scale * falling * rng.normal(0, 1, (6, count)) / np.sqrt(count)
         self._phases = rng.uniform(0, 2 * np.pi, (6, count))
-        self._rest_rotation = rng.normal(0, [0.13, 0.07, 0.04])
+        self.rest_rotation = rng.normal(0, [0.13, 0.07, 0.04])
         self._turns: list[tuple[float, float, np.ndarray]] = []
         t = rng.exponential(6.0)
         while strength > 0 and t < self.duration_s:
@@ -232,7 +232,7 @@ class Script:
             pose.units[_ROW[25]] += level * expression.open_lips
         self._talk(t, pose.units)
         waves = (self._waves * np.sin(2 * np.pi * self._waves_hz * t + self._phases)).sum(1)
-        rotation = self._rest_rotation + waves[:3]
+        rotation = self.rest_rotation + waves[:3]
         for start, length, angle in self._turns:
             if t > start:
                 rotation = rotation + angle * (_ease((t - start) / length) - 0.85 * _ease(

@@ -1,0 +1,93 @@
+"""Sketched people to train on: as many as one likes, with labels that are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.simulator.sketch import (
+    PersonSketch,
+    SketchedSession,
+    sketch_person,
+    sketch_session,
+)
+
+from mx_perception.action_units import AU_NUMBERS
+from mx_perception.dataset import Track
+from mx_perception.sequences import FaceSequence, Span, load_sequences, save_sequences
+
+FIRST_PERSON = 1_000_000_000
+"""Seeds from here on are sketched; `./mx simulate` counts from small ones, so nobody is both."""
+SESSIONS = 3
+"""Of each person, all in other light and before another sensor."""
+SESSION_S = 12.0
+HOP_US = 10_000
+_SENSORS = {"160x160": 0.65, "240x180": 0.23, "346x260": 0.12}
+
+
+def sketched_people(count: int, cache: Path, track: Track) -> Iterator[FaceSequence]:
+    """Sequences of `count` people, from `cache` or drawn into it now.
+
+    `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
+    """
+    for number in track(range(count), description="sketching people"):
+        path = cache / f"person_{number:05d}.npz"
+        if not path.is_file():
+            save_sequences(path, sketch(FIRST_PERSON + number))
+        yield from load_sequences([path])
+
+
+def sketch(seed: int) -> list[FaceSequence]:
+    """The sessions of one person; none if the face is not found."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
+    sensor = str(rng.choice(list(_SENSORS), p=list(_SENSORS.values())))
+    config = SimulationConfig(
+        seed=seed, duration_s=SESSION_S, protocol="study", lighting="random", sensor=sensor
+    )
+    person = sketch_person(config)
+    return [] if person is None else [_session(person, config, k, rng) for k in range(SESSIONS)]
+
+
+def _session(
+    person: PersonSketch, base: SimulationConfig, number: int, rng: np.random.Generator
+) -> FaceSequence:
+    neutral = number == SESSIONS - 1 and rng.random() < 1 / 3
+    config = replace(
+        base,
+        seed=base.seed * SESSIONS + number,
+        identity=base.seed,
+        protocol="neutral" if neutral else "study",
+        distractors=float(rng.uniform(0.3, 1.3)),
+        sensor_noise=float(np.exp(rng.uniform(-1.0, 0.7))),
+    )
+    session = sketch_session(person, config, HOP_US)
+    light = session.script.light
+    condition = f"lighting={light.name} lux={light.lux:.0f} sensor={config.sensor}"
+    return FaceSequence(
+        subject=f"sketched{base.seed - FIRST_PERSON:05d}",
+        session=f"sketched{base.seed - FIRST_PERSON:05d}_{number}",
+        condition=condition,
+        hops=session.hops,
+        hop_us=HOP_US,
+        size=(128, 128),
+        cells=session.cells,
+        spans=_spans(session, condition),
+        frames=session.frames,
+        frame_hops=session.frame_hops,
+    )
+
+
+def _spans(session: SketchedSession, condition: str) -> tuple[Span, ...]:
+    spans = []
+    for expression in session.script.expressions:
+        pairs = zip(expression.units, expression.intensity, strict=True)
+        acted = [(int(unit), float(level)) for unit, level in pairs if unit in AU_NUMBERS]
+        if acted:
+            times = (expression.onset_s, expression.apex_s, expression.offset_s)
+            onset, apex, offset = (1e6 * t / HOP_US for t in times)
+            units, levels = zip(*acted, strict=True)
+            spans.append(Span(units, levels, onset, apex, offset, condition))
+    return tuple(spans)
