@@ -3,6 +3,7 @@ from setuptools import find_packages, setup
 NODES = (
     "event_camera_node",
     "event_tensor_node",
+    "face_camera_node",
     "face_detector_node",
     "recorder_node",
     "rgb_camera_node",

@@ -452,9 +452,9 @@ def packages(tmp_path, monkeypatch):
     executables = {
         "mx_capture": [
             "simulator_node", "event_camera_node", "rgb_camera_node", "face_detector_node",
-            "event_tensor_node", "recorder_node",
+            "event_tensor_node", "recorder_node", "face_camera_node",
         ],
-        "mx_perception": ["au_classifier_node", "reconstruction_node"],
+        "mx_perception": ["au_classifier_node", "reconstruction_node", "overlay_node"],
         "metavision_driver": ["driver_node"],
         "libcaer_driver": ["driver_node"],
         "usb_cam": ["usb_cam_node_exe"],
@@ -482,6 +482,7 @@ PERCEPTION = [
     ("file", "arguments", "cameras"),
     [
         ("demo", {}, ["simulator_node"]),
+        ("demo", {"respawn": "false"}, ["simulator_node"]),
         ("files", {}, []),
         ("files", {"events": "a b.raw"}, ["event_camera_node"]),
         ("files", {"events": "a.raw", "rgb": "b.mp4"}, ["event_camera_node", "rgb_camera_node"]),
@@ -512,13 +513,45 @@ def test_launch_files_of_the_suite(packages, tmp_path, file, arguments, cameras,
     processes = describe(path, {**arguments, "record": record}, tmp_path)
     recorder = ["recorder_node"] if record == "true" else []
     assert [process.name for process in processes] == [*cameras, *PERCEPTION, *recorder]
-    respawn = file == "robot" and arguments.get("respawn") != "false"
+    respawn = arguments.get("respawn") != "false"
     for process in processes:
         assert f"__ns:=/{arguments.get('namespace', '')}" in process.command
         profile = str(REPOSITORY / "launch/fastdds.xml")
         assert process.environment["FASTDDS_DEFAULT_PROFILES_FILE"] == profile
         if process.name in PERCEPTION:
             assert (process.respawn, process.required) == (respawn, not respawn)
+
+
+@pytest.mark.parametrize(
+    ("file", "arguments", "nodes"),
+    [
+        ("demo", {}, {"event_camera_node", "face_camera_node"}),
+        ("demo", {"respawn": "false"}, {"event_camera_node", "face_camera_node"}),
+        ("files", {"events": "a.raw", "rgb": "b.mp4"}, {"event_camera_node", "face_detector_node"}),
+        ("robot", {}, {"event_camera_node", "face_camera_node"}),
+        ("robot", {"rgb_camera": "usb_cam"}, {"event_camera_node", "face_detector_node"}),
+        ("robot", {"event_camera": "webcam"}, {"event_camera_node", "face_detector_node"}),
+    ],
+)
+def test_privacy_starts_nothing_that_shows_anybody(packages, tmp_path, file, arguments, nodes):
+    path = REPOSITORY / f"launch/{file}.launch.xml"
+    given = {**arguments, "privacy": "true", "overlay": "true", "record": "true"}
+    processes = {process.name: process for process in describe(path, given, tmp_path)}
+    assert set(processes) == {*nodes, "event_tensor_node", "au_classifier_node", "recorder_node"}
+
+    def values(name):
+        words = pairwise(processes[name].command)
+        files = [Path(word) for before, word in words if before == "--params-file"]
+        return yaml.safe_load(files[-1].read_text())[f"/{name}"]["ros__parameters"]
+
+    assert "image" not in values("recorder_node")["topics"]
+    in_camera = "face_camera_node" in nodes
+    assert values("event_tensor_node")["pictures"] == ("none" if in_camera else "events")
+    if not in_camera:
+        assert values("face_detector_node")["pictures"] is False
+    if file != "demo":
+        assert not values("event_camera_node").get("publish_frames", False)
+        assert not values("event_camera_node").get("grey_frames", False)
 
 
 def test_frames_of_a_davis_driver_are_the_rgb_camera_if_asked_for(packages, tmp_path):

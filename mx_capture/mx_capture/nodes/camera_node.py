@@ -55,6 +55,8 @@ class CameraNode(ManagedNode):
         "usb_overflows": "events were lost before they were read; lower max_event_rate or the load",
     }
     wanted: tuple[type, ...] = (Packet, Frame, Label)
+    publishes_images = True
+    """False keeps the images in this process."""
     joins_clock = False
     """True joins a source that has been running since time 0, so that several processes agree."""
 
@@ -70,7 +72,8 @@ class CameraNode(ManagedNode):
         if self.source.event_size is not None and Packet in self.wanted:
             self._add("event_camera/events", EventPacket, EVENTS_QOS)
         if self.source.frame_size is not None and Frame in self.wanted:
-            self._add("rgb/image_raw", Image, RESULT_QOS)
+            if self.publishes_images:
+                self._add("rgb/image_raw", Image, RESULT_QOS)
             self._add("rgb/camera_info", CameraInfo, RESULT_QOS)
         if Label in self.wanted:
             self._add("labels", mx.Label, RESULT_QOS)
@@ -129,11 +132,16 @@ class CameraNode(ManagedNode):
         if isinstance(item, Packet):
             self._publish("event_camera/events", packet_to_message(item, EVENT_FRAME))
         elif isinstance(item, Frame):
-            stamp_ns, size = item.stamp_ns, item.image.shape[:2]
-            self._publish("rgb/image_raw", image_to_message(item.image, stamp_ns, RGB_FRAME))
-            self._publish("rgb/camera_info", camera_info(size, stamp_ns, RGB_FRAME))
+            self.publish_frame(item)
         else:
             self._publish("labels", label_to_message(item, RGB_FRAME))
+
+    def publish_frame(self, frame: Frame) -> None:
+        """An image with the size of its camera."""
+        stamp_ns, size = frame.stamp_ns, frame.image.shape[:2]
+        if self.publishes_images:
+            self._publish("rgb/image_raw", image_to_message(frame.image, stamp_ns, RGB_FRAME))
+        self._publish("rgb/camera_info", camera_info(size, stamp_ns, RGB_FRAME))
 
     def observe(self) -> None:
         if hasattr(self, "_player"):

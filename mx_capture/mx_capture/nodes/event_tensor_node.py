@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from event_camera_msgs.msg import EventPacket
 from message_filters import Subscriber, TimeSynchronizer
 from sensor_msgs.msg import CameraInfo, Image
 
+from mx_capture.config import Config, setting
 from mx_capture.conversions import (
     image_to_message,
     message_to_frame,
@@ -27,6 +29,18 @@ from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
 from mx_msgs import msg as mx
 
 
+@dataclass(frozen=True)
+class PicturesConfig(Config):
+    """Which pictures of people leave the node."""
+
+    pictures: str = setting(
+        "all",
+        "all: face_crops and event_image; events: event_image only, to find faces without RGB; "
+        "none: tensors only",
+        choices=("all", "events", "none"),
+    )
+
+
 class EventTensorNode(ManagedNode):
     """Cuts the event stream on the hop grid and between RGB frames, for every face."""
 
@@ -39,7 +53,13 @@ class EventTensorNode(ManagedNode):
     def __init__(self) -> None:
         # Packets come in a thread of their own, images and faces through the executor.
         self._lock = threading.RLock()
-        super().__init__("event_tensor_node", TensorConfig, TensorizerConfig, RegistrationConfig)
+        super().__init__(
+            "event_tensor_node",
+            TensorConfig,
+            TensorizerConfig,
+            RegistrationConfig,
+            PicturesConfig,
+        )
 
     def load(self) -> None:
         registration = load_registration(self.config(RegistrationConfig))
@@ -53,10 +73,19 @@ class EventTensorNode(ManagedNode):
         self._event_frame = "event_camera"
         self.event_tensors = self.publish_to(mx.EventTensor, "event_tensors")
         self.frame_tensors = self.publish_to(mx.EventTensor, "frame_tensors")
-        self.face_crops = self.publish_to(Image, "face_crops")
-        self.event_image = self.publish_to(Image, "event_image")
+        pictures = self.config(PicturesConfig).pictures
+        self.event_image = (
+            None if pictures == "none" else self.publish_to(Image, "event_image")
+        )
         self.listen_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
         self.subscribe_to(CameraInfo, "rgb/camera_info", self.on_camera_info, SENSOR_QOS)
+        if pictures == "all":
+            self.pair_images_with_faces()
+        else:
+            self.subscribe_to(mx.Faces, "faces", self.on_faces)
+
+    def pair_images_with_faces(self) -> None:
+        self.face_crops = self.publish_to(Image, "face_crops")
         images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
         faces = Subscriber(self, mx.Faces, "faces", qos_profile=RESULT_QOS)
         self.release_at_stop(self.destroy_subscription, images.sub, faces.sub)
@@ -115,7 +144,7 @@ class EventTensorNode(ManagedNode):
             self.health.latency(latency, (self.now_ns() - stamped.end_ns) / 1e6)
 
     def publish_event_image(self) -> None:
-        if self.event_image.get_subscription_count() == 0:
+        if self.event_image is None or self.event_image.get_subscription_count() == 0:
             return
         frame = self.tensorizer.event_image()
         if frame is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sensor_msgs.msg import Image
 
+from mx_capture.config import Config, setting
 from mx_capture.conversions import faces_to_message, message_to_frame
 from mx_capture.errors import MxError
 from mx_capture.face_finder import FaceFinder, FaceFinderConfig
@@ -17,6 +19,15 @@ from mx_capture.node_setup import RESULT_QOS, SENSOR_QOS, ManagedNode, run
 from mx_capture.nodes.face_topics import FaceTopics, FaceTopicsConfig
 from mx_capture.stream import Frame
 from mx_msgs.msg import Faces
+
+
+@dataclass(frozen=True)
+class PicturesConfig(Config):
+    """Whether pictures of people leave the node."""
+
+    pictures: bool = setting(
+        True, "Publish cropped, aligned and landmarks of each face; false: its box only"
+    )
 
 
 class FaceDetectorNode(ManagedNode):
@@ -29,6 +40,7 @@ class FaceDetectorNode(ManagedNode):
             FaceDetectorConfig,
             TrackerConfig,
             FaceTopicsConfig,
+            PicturesConfig,
         )
 
     def load(self) -> None:
@@ -37,7 +49,8 @@ class FaceDetectorNode(ManagedNode):
             self.config(FaceDetectorConfig),
             self.config(TrackerConfig),
         )
-        self.humans = FaceTopics(self, self.config(FaceTopicsConfig), pictures=True)
+        pictures = self.config(PicturesConfig).pictures
+        self.humans = FaceTopics(self, self.config(FaceTopicsConfig), pictures)
 
     def start(self) -> None:
         self.faces = self.publish_to(Faces, "faces", RESULT_QOS)

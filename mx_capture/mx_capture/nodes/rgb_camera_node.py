@@ -30,10 +30,8 @@ class RgbCameraNode(CameraNode):
 
     wanted = (Frame,)
 
-    def __init__(self) -> None:
-        super().__init__(
-            "rgb_camera_node", RgbCameraConfig, PlayerConfig, SimulationConfig, UvcConfig
-        )
+    def __init__(self, name: str = "rgb_camera_node", *more: type[Config]) -> None:
+        super().__init__(name, RgbCameraConfig, PlayerConfig, SimulationConfig, UvcConfig, *more)
 
     def open(self) -> Source:
         config = self.config(RgbCameraConfig)

@@ -206,6 +206,7 @@ class DemoGraph:
         """The command for a launch file: the same words for ros2 and for our runner."""
         recording = str((self.out / "recording").resolve())
         values = {"autostart_cameras": "false", "record": "true", "out": recording, **inputs}
+        values["respawn"] = "false"
         runner = ["ros2", "launch"] if shutil.which("ros2") else [sys.executable, "-m", "mx_launch"]
         arguments = [f"{name}:={value}" for name, value in values.items()]
         return [*runner, "mx_bringup", file, *arguments]
