@@ -13,6 +13,7 @@ BENCHES = {
     "decode": "mx_capture.bench.decode",
     "latency": "mx_perception.bench.latency",
     "recording": "mx_capture.bench.recording",
+    "simulator": "mx_capture.bench.simulator",
     "snn": "mx_perception.bench.snn",
 }
 """By name only, as `./mx` finds verbs: this package does not know the one above it."""
