@@ -26,10 +26,12 @@ class Report:
 class Health:
     """Counts and latencies of one component, summed up once a second.
 
-    A count whose name is in `losses` warns as soon as it rises; its value is the remedy.
+    A count whose name is in `losses` warns as soon as it rises; its value is the remedy. Counts
+    in `silences`, separated by spaces, warn when none of them rises while the node is active.
     """
 
     losses: Mapping[str, str] = field(default_factory=dict)
+    silences: Mapping[str, str] = field(default_factory=dict)
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -72,6 +74,10 @@ class Health:
             values[f"{name}_hz"] = f"{risen / elapsed:.1f}"
             if risen and name in self.losses:
                 problems.append((WARN, f"{name} +{risen}: {self.losses[name]}"))
+        for names, remedy in self.silences.items():
+            silent = all(self.counters[name] == self._reported[name] for name in names.split())
+            if silent and self.facts.get("state") == "active":
+                problems.append((WARN, remedy))
         for name, samples in self._latencies.items():
             if samples:
                 p50, p99 = np.percentile(samples, (50, 99))

@@ -57,11 +57,14 @@ class ManagedNode(LifecycleNode):
     """A lifecycle node whose parameters are the fields of its configurations."""
 
     losses: typing.ClassVar[dict[str, str]] = {}
+    """Counts that must not rise, with what to do when they do."""
+    silences: typing.ClassVar[dict[str, str]] = {}
+    """Counts that must rise while the node is active, with what to do when they do not."""
 
     def __init__(self, name: str, *configs: type[Config]) -> None:
         super().__init__(name)
         self.failure: str | None = None
-        self.health = Health(losses=self.losses)
+        self.health = Health(losses=self.losses, silences=self.silences)
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         self._autostart: bool = self.declare_parameter(

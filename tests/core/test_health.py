@@ -46,3 +46,13 @@ def test_latency_percentiles_cover_the_last_samples():
     values = health.report().values
     assert values["step_ms_p50"] == "50.50"
     assert values["step_ms_p99"] == "99.01"
+
+
+def test_an_active_node_that_hears_nothing_warns():
+    health = Health(silences={"frames event_images": "start a camera"})
+    assert health.report().level == OK
+    health.facts["state"] = "active"
+    assert health.report().message == "start a camera"
+    health.count("event_images")
+    assert health.report().level == OK
+    assert health.report().level == WARN

@@ -47,7 +47,15 @@ class EventTensorNode(ManagedNode):
     losses: ClassVar = {
         "lost_packets": "packets were dropped on the way here; lower the event rate",
         "bad_packets": "the driver sends what its encoding does not allow; see the log",
-        "discontinuities": "the event stream has gaps or steps in time; check camera and clock",
+        "mismatched_packets": "packets of another camera or size came; run one camera a topic",
+        "out_of_range": "events lie outside the sensor; check the driver's encoding",
+        "gaps": "no event came for a second or more; check the camera and its cable",
+        "time_jumps": "sensor time stepped back; the camera or its clock was reset",
+        "clock_jumps": "one of the clocks was set; check what synchronises the time",
+        "different_clocks": "packets carry another clock; start with clock:=arrival",
+    }
+    silences: ClassVar = {
+        "packets": "no packet on event_camera/events; start the camera, or remap its topic to this",
     }
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
 
@@ -32,6 +32,11 @@ class PicturesConfig(Config):
 
 class FaceDetectorNode(ManagedNode):
     """From `rgb/image_raw` or, without usable frames, `event_image` to `faces` and REP-155."""
+
+    losses: ClassVar = {"bad_images": "the camera sends what is no picture; set its pixel format"}
+    silences: ClassVar = {
+        "frames event_images": "no images come; start a camera, or remap its topic to rgb/image_raw"
+    }
 
     def __init__(self) -> None:
         super().__init__(
