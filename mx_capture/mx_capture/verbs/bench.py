@@ -15,6 +15,7 @@ BENCHES = {
     "recording": "mx_capture.bench.recording",
     "simulator": "mx_capture.bench.simulator",
     "snn": "mx_perception.bench.snn",
+    "soak": "mx_perception.bench.soak",
 }
 """By name only, as `./mx` finds verbs: this package does not know the one above it."""
 _DEFAULT = ("decode", "latency")

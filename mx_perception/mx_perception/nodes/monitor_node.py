@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -100,13 +101,13 @@ class MonitorNode(Node):
                 self.heard.problems[name][status.message] += 1
 
 
-N = TypeVar("N", bound=MonitorNode)
+N = TypeVar("N", bound=Node)
 
 
 class Monitor(Generic[N]):
     """A monitor node spinning in a thread, for programs that are not nodes themselves."""
 
-    def __init__(self, node_class: type[N]) -> None:
+    def __init__(self, node_class: Callable[[], N]) -> None:
         self._node_class = node_class
 
     def __enter__(self) -> N:

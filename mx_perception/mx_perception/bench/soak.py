@@ -1,0 +1,180 @@
+"""`./mx bench soak`: the live graph for minutes or hours: cores, memory, latency, losses.
+
+The cameras are replayed from a session, by default a simulated person at 346x260. The graph runs
+in processes of its own, as on a robot; its cameras are not counted, for a real one costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from mx_capture.errors import MxError
+from mx_capture.files import open_source
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mx_perception.bench.processes import Usage, node_processes, usage
+from mx_perception.nodes.monitor_node import Monitor
+from mx_perception.nodes.soak_node import SoakNode
+
+BOUNDS = {"start_s": 5.0, "cpu_percent": 120.0, "rss_mb": 1200.0, "growth": 0.02, "p99_ms": 20.0}
+"""What the graph stays below on two cores."""
+_UNITS = {
+    "start_s": "s from launch to the first score",
+    "cpu_percent": "% of one core, all nodes",
+    "rss_mb": "MB resident, all nodes, at most",
+    "growth": "growth of that, last tenth over first tenth",
+    "p99_ms": "ms from the end of a hop to its score, p99",
+}
+_CAMERAS = ("event_camera_node", "rgb_camera_node")
+_START_S, _SETTLE_S = 60.0, 20.0
+"""Waiting at most; and what belongs to the start: allocators and queues reach their size."""
+_LOSSES = {
+    "lost_packets": "event_tensor_node",
+    "frame_tensors_without_events": "event_tensor_node",
+    "missed_tensors": "au_classifier_node",
+    "late_items": "event_camera_node",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at all nodes, at the latency (ms) that the classifier reports, and at the losses."""
+
+    at_s: float
+    nodes: dict[str, Usage]
+    p50_ms: float
+    p99_ms: float
+    losses: dict[str, int]
+
+
+def main(argv: list[str]) -> int:
+    """Run the graph, print the figures beside their bounds, and write JSON where asked."""
+    parser = argparse.ArgumentParser(
+        prog="./mx bench soak",
+        description="Run the live graph on a replayed session and watch cores, memory, losses.",
+        epilog="example: ./mx bench soak --minutes 60 --json soak.json",
+    )
+    parser.add_argument("--minutes", type=float, default=3.0, help="default: %(default)s")
+    parser.add_argument("--session", type=Path, help="session with events and frames to replay")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args(argv)
+    if not 0.2 <= options.minutes <= 1440:
+        raise MxError(f"--minutes {options.minutes:g} is outside 0.2 to 1440")
+    console = Console()
+    figures = soak(options.session or _simulated(console), options.minutes * 60, console)
+    console.print(_table(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def soak(session: Path, seconds: float, console: Console) -> dict[str, Any]:
+    """The figures of one run. Raises MxError when the graph does not start, or ends early."""
+    open_source(session)
+    runner = ["ros2", "launch"] if shutil.which("ros2") else [sys.executable, "-m", "mx_launch"]
+    events = f"events:={session.resolve()}"
+    words = [*runner, "mx_bringup", "files.launch.xml", events, "respawn:=false"]
+    with TemporaryDirectory() as folder, Monitor(SoakNode) as monitor:
+        log = Path(folder, "nodes.log")
+        with log.open("wb") as output:
+            began = time.monotonic()
+            graph = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+            try:
+                with console.status("starting the graph"):
+                    while monitor.first_score_s is None:
+                        if time.monotonic() - began > _START_S:
+                            raise MxError(f"no score within {_START_S:.0f} s; is a face in view?")
+                        _check(graph, log)
+                        time.sleep(0.05)
+                start_s = monitor.first_score_s - began
+                time.sleep(_SETTLE_S)
+                samples = [_sample(monitor, graph.pid)]
+                for _ in track(range(round(seconds)), "soaking", console=console, transient=True):
+                    _check(graph, log)
+                    time.sleep(max(0.0, samples[-1].at_s + 1.0 - time.monotonic()))
+                    samples.append(_sample(monitor, graph.pid))
+            finally:
+                graph.terminate()
+                graph.wait(60)
+    return {"session": session.name, "seconds": seconds, "start_s": round(start_s, 2)} | summary(
+        samples
+    )
+
+
+def summary(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Means, extremes and trends of a run, from what was seen once a second."""
+    first, last = samples[0], samples[-1]
+    counted = [name for name in last.nodes if name in first.nodes and name not in _CAMERAS]
+    seconds = last.at_s - first.at_s
+    cpu = {
+        name: round(100 * (last.nodes[name].cpu_s - first.nodes[name].cpu_s) / seconds, 1)
+        for name in (*counted, *(name for name in _CAMERAS if name in last.nodes))
+    }
+    total_mb = [sum(sample.nodes[name].rss_mb for name in counted) for sample in samples]
+    tenth = max(len(samples) // 10, 1)
+    return {
+        "cpu_percent": round(sum(cpu[name] for name in counted), 1),
+        "rss_mb": round(max(total_mb), 1),
+        "growth": round(float(np.median(total_mb[-tenth:]) / np.median(total_mb[:tenth])) - 1, 4),
+        "p50_ms": round(float(np.median([sample.p50_ms for sample in samples])), 2),
+        "p99_ms": round(float(np.median([sample.p99_ms for sample in samples])), 2),
+        "p50_drift_ms": round(last.p50_ms - first.p50_ms, 2),
+        "pss_mb": round(sum(last.nodes[name].pss_mb for name in counted), 1),
+        "cpu_percent_by_node": cpu,
+        "rss_mb_by_node": {name: round(node.rss_mb, 1) for name, node in last.nodes.items()},
+        "losses": {name: last.losses[name] - first.losses[name] for name in last.losses},
+    }
+
+
+def _simulated(console: Console) -> Path:
+    config = SimulationConfig(sensor="346x260")
+    with console.status("rendering a simulated person at 346x260 (once)"):
+        return Path(simulated_session(config).path)  # type: ignore[attr-defined]
+
+
+def _check(graph: subprocess.Popen[bytes], log: Path) -> None:
+    if graph.poll() is not None:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        reason = next((line for line in lines if "ERROR" in line or "mx:" in line), lines[-1])
+        raise MxError(f"the graph ended early: {reason}")
+
+
+def _sample(monitor: SoakNode, launcher: int) -> Sample:
+    nodes = {name: usage(pid) for name, pid in node_processes(launcher).items()}
+    return Sample(
+        time.monotonic(),
+        {name: node for name, node in nodes.items() if node is not None},
+        monitor.number("au_classifier_node", "event_to_au_ms_p50") or 0.0,
+        monitor.number("au_classifier_node", "event_to_au_ms_p99") or 0.0,
+        {name: int(monitor.number(node, name) or 0) for name, node in _LOSSES.items()},
+    )
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table(title=f"{figures['seconds']:.0f} s of {figures['session']}", box=None)
+    for title in ("", "measured", "bound", ""):
+        table.add_column(title, justify="right" if title else "left")
+    for name, bound in BOUNDS.items():
+        style = "green" if figures[name] <= bound else "red"
+        table.add_row(_UNITS[name], f"[{style}]{figures[name]:g}", f"{bound:g}")
+    for name, count in figures["losses"].items():
+        table.add_row(name.replace("_", " "), f"[{'red' if count else 'green'}]{count}", "0")
+    for name, percent in figures["cpu_percent_by_node"].items():
+        memory = figures["rss_mb_by_node"][name]
+        table.add_row(name, f"{percent:g} %", f"{memory:.0f} MB")
+    return table
