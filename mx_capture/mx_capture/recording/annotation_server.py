@@ -119,10 +119,12 @@ class Annotator:
                 self._recorded.append(item)
             else:
                 decoder = decoder or make_decoder(item.encoding, item.height, item.width)
-                count = len(decoder.decode(item.events, item.time_base))
-                # A packet is much shorter than a bin, so its stamp says enough.
-                index = (item.stamp_ns - self.start_ns) // (RATE_BIN_US * 1_000)
-                bins[min(max(index, 0), len(bins) - 1)] += count
+                t_us = decoder.decode(item.events, item.time_base)["t"]
+                if len(t_us):
+                    # Packets are stamped at their end, and may be longer than half a bin.
+                    end_us = (item.stamp_ns - self.start_ns) // 1_000
+                    index = (end_us - (t_us[-1] - t_us)) // RATE_BIN_US
+                    np.add.at(bins, index.clip(0, len(bins) - 1), 1)
         self._rate = bins.tolist() if decoder else []
 
     def _between(self, begin_ns: int, end_ns: int, kind: str) -> list[Packet | Frame | Label]:

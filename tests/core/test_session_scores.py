@@ -1,0 +1,43 @@
+"""Scores of a whole session, and the table of them."""
+
+import csv
+
+import pytest
+from mx_capture.errors import MxError
+from mx_capture.recording.annotation_server import Annotator
+from mx_capture.simulator.config import SimulationConfig
+from mx_capture.simulator.sessions import record
+from mx_capture.simulator.source import SimulatedSource
+from mx_perception.verbs.score import main
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scores") / "s"
+    record(SimulatedSource(SimulationConfig(duration_s=1.0, lighting="office")), folder)
+    return folder
+
+
+def test_every_hop_with_a_face_has_a_row(session, tmp_path):
+    out = tmp_path / "scores.csv"
+    assert main([str(session), "--out", str(out)]) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    stamps = [int(row["stamp_ns"]) for row in rows]
+    assert len(rows) > 50
+    assert all(b - a == 10_000_000 for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(0 <= float(row["AU12"]) <= 1 for row in rows)
+    shown = Annotator(session, out).overview()["scores"]
+    assert len(shown["times_us"]) == len(rows) and "AU12" in shown["names"]
+    with pytest.raises(MxError, match="exists already"):
+        main([str(session), "--out", str(out)])
+
+
+def test_what_cannot_be_scored_is_said(tmp_path):
+    record(
+        SimulatedSource(SimulationConfig(duration_s=0.2, protocol="neutral", lighting="dark")),
+        tmp_path / "short",
+    )
+    with pytest.raises(MxError, match="no face was found"):
+        main([str(tmp_path / "short"), "--out", str(tmp_path / "x.csv")])
+    assert not list(tmp_path.glob("x.csv*"))
