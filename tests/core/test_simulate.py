@@ -1,5 +1,7 @@
 """`./mx simulate`: data sets that do not depend on the workers, resume, and overwrite nothing."""
 
+import fcntl
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +101,25 @@ def test_people_of_two_seeds_differ() -> None:
     assert not people[0] & people[1]
     plan = plan_sessions(DatasetConfig(2, 2, 1), template)
     assert len({session.config.seed for session in plan}) == 4
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cache"
+    monkeypatch.setattr(cache, "cache_folder", lambda: root)
+    monkeypatch.setattr(cache, "_render", lambda config, folder, _: folder.mkdir())
+    monkeypatch.setattr(cache, "SessionSource", lambda folder: folder)
+    monkeypatch.setattr(cache, "_playing", [])
+    monkeypatch.setattr(cache, "MOST_BYTES", 2_500)
+    for number, name in enumerate(("played", "old", "new")):
+        (root / name).mkdir(parents=True)
+        (root / name / "bag").write_bytes(bytes(1_000))
+        os.utime(root / name, (number, number))
+    with (root / "played.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        made = cache.simulated_session(SimulationConfig())
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {"played", "new", made.name}
 
 
 def test_the_cache_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

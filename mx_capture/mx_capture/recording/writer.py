@@ -202,7 +202,11 @@ class RecordingWriter:
                 text = topic.definition.encode()
                 schema = file.writer.register_schema(topic.type_name, "ros2msg", text)
                 file.schemas[topic.type_name] = schema
-            metadata = {"offered_qos_profiles": qos.to_text(topic.offered)}
+            # What `ros2 bag reindex` makes metadata.yaml of.
+            metadata = {
+                "offered_qos_profiles": qos.to_text(topic.offered),
+                "topic_type_hash": topic.type_hash,
+            }
             channel = file.writer.register_channel(name, "cdr", schema, metadata)
             file.channels[name] = channel
         return channel

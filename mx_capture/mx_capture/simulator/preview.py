@@ -13,6 +13,7 @@ from mx_capture.stream import Frame, Label, Packet, Source
 
 _COLUMNS = 6
 _MOST_TILES = 18
+_BLINK, _SPEECH = (45,), (50,)
 _TILE_PX = 200
 _PLOT_PX = 160
 _BIN_NS = 20_000_000
@@ -42,7 +43,7 @@ def _read(source: Source) -> tuple[list[Frame], list[Label], np.ndarray]:
     """Small frames, labels, and events a second in bins of 20 ms."""
     frames: list[Frame] = []
     labels: list[Label] = []
-    counts = np.zeros(source.duration_ns // _BIN_NS + 2)
+    counts = np.zeros(-(-source.duration_ns // _BIN_NS) + 1)
     decoder = None
     for item in source:
         if isinstance(item, Frame):
@@ -57,18 +58,16 @@ def _read(source: Source) -> tuple[list[Frame], list[Label], np.ndarray]:
             counts[min(max(at, 0), len(counts) - 1)] += number
         else:
             labels.append(item)
-    return frames, labels, counts * (1e9 / _BIN_NS)
+    return frames, labels, counts[:-1] * (1e9 / _BIN_NS)
 
 
 def _sheet(frames: list[Frame], labels: list[Label], start_ns: int) -> np.ndarray:
     stamps = np.array([frame.stamp_ns for frame in frames])
     chosen = [(frames[0], "start")]
-    shown = sorted(labels, key=lambda label: label.apex_ns)
-    step = max(1, -(-len(shown) // (_MOST_TILES - 1)))
-    for label in shown[::step]:
+    for label in _shown(labels):
         nearest = int(np.argmin(np.abs(stamps - label.apex_ns)))
-        names = "+".join(f"AU{unit:02d}" for unit in label.au)
-        text = f"{names} {max(label.intensity):.1f} {(label.apex_ns - start_ns) / 1e9:.1f}s"
+        level = f" {max(label.intensity):.1f}" if label.intensity else ""
+        text = f"{_name(label)}{level} {(label.apex_ns - start_ns) / 1e9:.1f}s"
         chosen.append((frames[nearest], text))
     height, width = chosen[0][0].image.shape[:2]
     tiles = []
@@ -83,6 +82,22 @@ def _sheet(frames: list[Frame], labels: list[Label], start_ns: int) -> np.ndarra
     return np.concatenate(rows)
 
 
+def _shown(labels: list[Label]) -> list[Label]:
+    """What fits the sheet: one blink and one time of speech, and expressions over all the time."""
+    expressions = [label for label in labels if label.au not in (_BLINK, _SPEECH)]
+    others = [next((label for label in labels if label.au == au), None) for au in (_BLINK, _SPEECH)]
+    room = _MOST_TILES - 1 - sum(label is not None for label in others)
+    step = max(1, -(-len(expressions) // room))
+    chosen = [*expressions[::step], *(label for label in others if label is not None)]
+    return sorted(chosen, key=lambda label: label.apex_ns)
+
+
+def _name(label: Label) -> str:
+    if label.au == _SPEECH:
+        return "speech"
+    return "+".join(f"AU{unit:02d}" for unit in label.au) or label.condition
+
+
 def _plot(rate: np.ndarray, labels: list[Label], start_ns: int, width: int) -> np.ndarray:
     plot = np.full((_PLOT_PX, width, 3), 255, np.uint8)
     seconds = len(rate) * _BIN_NS / 1e9
@@ -93,6 +108,14 @@ def _plot(rate: np.ndarray, labels: list[Label], start_ns: int, width: int) -> n
             for stamp in (label.onset_ns, label.offset_ns)
         )
         cv2.rectangle(plot, (left, top), (right, base), _SPAN, -1)
+    free = [0, 0, 0]
+    for label in sorted(labels, key=lambda label: label.onset_ns):
+        # Names go below one another where they would overlap, and are left out where all do.
+        left = int((label.onset_ns - start_ns) / 1e9 / seconds * width)
+        line = next((number for number, end in enumerate(free) if end <= left), None)
+        if line is not None:
+            _write(plot, _name(label).replace("AU", ""), (left + 2, top + 11 + 12 * line))
+            free[line] = left + 7 * len(_name(label).replace("AU", "")) + 4
     highest = max(float(rate.max()), 1.0)
     x = np.linspace(0, width - 1, len(rate))
     y = base - rate / highest * (base - top)
