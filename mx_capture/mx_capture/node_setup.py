@@ -305,7 +305,11 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
     """The body of every executable: spin until a signal; exit 1 if it cannot start."""
     # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
     cv2.setNumThreads(1)
-    rclpy.init(args=None if arguments is None else list(arguments))
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+    except RCLError as error:
+        # Such as a parameter file that is not one.
+        sys.exit(f"mx: {str(error).splitlines()[0]}")
     node = None
     try:
         node = node_class()

@@ -113,6 +113,17 @@ def test_a_node_that_cannot_start_says_why_in_one_line(words, named):
     assert "Traceback" not in done.stderr
 
 
+def test_a_parameter_file_that_cannot_be_read_is_named_in_one_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("/**: [")
+    words = ["--ros-args", "--params-file", str(tmp_path / "params.yaml")]
+    done = subprocess.run(
+        [sys.executable, "-c", _MAIN, *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "params.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])
 def test_signals_end_a_node_quietly(numbers):
     node = subprocess.Popen(
