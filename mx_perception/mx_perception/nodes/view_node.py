@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from mx_capture.errors import MxError
 from mx_capture.node_setup import RESULT_QOS
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 
 from mx_perception.live_view import LiveView
@@ -21,7 +23,12 @@ class ViewNode(Node):
     """Subscribes images, events and results while a browser asks for them."""
 
     def __init__(self, namespace: str = "") -> None:
-        super().__init__("view_node", namespace=namespace)
+        """Raises MxError when `namespace` cannot be one."""
+        try:
+            super().__init__("view_node", namespace=namespace)
+        except InvalidNamespaceException as error:
+            line = str(error).partition("\n")[0]
+            raise MxError(f"namespace {namespace!r}: {line}") from error
         self.page = PageState(LiveView(), Reports())
         self._topics = LiveTopics(self, self.page.live)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RESULT_QOS)
@@ -34,9 +41,8 @@ class ViewNode(Node):
             self._topics.close()
 
     def close(self) -> None:
-        """End all subscriptions."""
+        """End the subscriptions that take what browsers ask for."""
         self._topics.close()
-        self.destroy_node()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -6,17 +6,12 @@ import argparse
 import contextlib
 import secrets
 import socket
-import threading
 import webbrowser
 
 import cv2
-import rclpy
-from mx_capture.errors import MxError
-from rclpy.exceptions import InvalidNamespaceException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 
+from mx_perception.nodes.monitor_node import Monitor
 from mx_perception.nodes.view_node import ViewNode
 from mx_perception.page.server import LOCAL_HOSTS, PageServer
 
@@ -50,36 +45,17 @@ def main(argv: list[str]) -> int:
     local = options.host in LOCAL_HOSTS
     token = options.token or ("" if local else secrets.token_urlsafe(12))
     cv2.setNumThreads(1)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = _node(options.namespace)
-        with PageServer(node.page, options.host, options.port, token) as server:
-            thread = threading.Thread(target=server.serve_forever, daemon=True)
-            thread.start()
-            name = options.host if local else socket.gethostname()
-            address = f"http://{name}:{server.server_address[1]}/"
-            address += f"?token={token}" if token else ""
-            Console().print(f"look at {address} (Ctrl-C ends)", soft_wrap=True)
-            if options.browser and local:
-                webbrowser.open(address)
-            with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-                _spin(node)
-            server.shutdown()
+    with (
+        Monitor(lambda: ViewNode(options.namespace)) as node,
+        PageServer(node.page, options.host, options.port, token) as server,
+    ):
+        name = options.host if local else socket.gethostname()
+        address = f"http://{name}:{server.server_address[1]}/"
+        address += f"?token={token}" if token else ""
+        Console().print(f"look at {address} (Ctrl-C ends)", soft_wrap=True)
+        if options.browser and local:
+            webbrowser.open(address)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
         node.close()
-    finally:
-        rclpy.try_shutdown()
     return 0
-
-
-def _node(namespace: str) -> ViewNode:
-    try:
-        return ViewNode(namespace)
-    except InvalidNamespaceException as error:
-        line = str(error).partition("\n")[0]
-        raise MxError(f"--namespace {namespace}: {line}") from error
-
-
-def _spin(node: ViewNode) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    executor.spin()
