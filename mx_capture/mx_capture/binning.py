@@ -153,3 +153,14 @@ def _compile_count_faces(source):
 
 
 count_faces = _compile_count_faces(_SOURCE)
+
+
+@njit(cache=True, nogil=True)
+def count_pixels(events, start, counts):
+    """Add the events from `start` on to `counts`, `(H, W) uint32`; returns how many they are."""
+    added = 0
+    for event in events:
+        if event.t >= start:
+            counts[event.y, event.x] += np.uint32(1)
+            added += 1
+    return added

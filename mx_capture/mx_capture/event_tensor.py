@@ -8,12 +8,12 @@ closed is late: counted and left out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mx_capture.binning import count_faces
+from mx_capture.binning import count_faces, count_pixels
 from mx_capture.codecs import make_decoder
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
@@ -29,7 +29,7 @@ from mx_capture.layout import (
     Window,
 )
 from mx_capture.packet_buffer import PacketBuffer
-from mx_capture.passes import make_pass
+from mx_capture.passes import Chunk, make_pass
 from mx_capture.roi import Roi
 from mx_capture.stream import Packet
 
@@ -94,6 +94,9 @@ class TensorStream:
     of the packets; `saturated`; `packets`, `lost_packets` (by `seq`), `mismatched_packets` (other
     size or encoding, ignored); `gaps` (silences too long to fill with empty tensors), `time_jumps`
     (back in time); `late_faces` (faces told after the hop that should have used them).
+
+    The last hop of a stream stays open: nothing tells that all of it was there, and a histogram of
+    a part of a hop would look like a stiller face. `open_events` says how many events it holds.
     """
 
     def __init__(
@@ -172,7 +175,7 @@ class TensorStream:
         """Totals since construction; see the class."""
         window, counts = self._window, self._pass.decoder.counters
         tallies = (self._tallies + window.tallies).tolist()
-        in_roi = self._binned + sum(events for events, _ in _count(window)) - tallies[REPEATED]
+        in_roi = self._binned - int(self._tallies[REPEATED]) + self.open_events
         no_face = self._no_face + (0 if self._faces else int(window.tallies[ON_TIME]))
         return (
             counts
@@ -188,6 +191,12 @@ class TensorStream:
                 "saturated": sum(tallies[FULL + 2 :]),
             }
         )
+
+    @property
+    def open_events(self) -> int:
+        """Events of faces in the hop that is not closed yet; `in_roi` holds them too."""
+        events = sum(events for events, _ in _count(self._window))
+        return events - int(self._window.tallies[REPEATED])
 
     def cut(
         self, roi: Roi, start_us: int, end_us: int, bins: int, face_id: str
@@ -220,28 +229,33 @@ class TensorStream:
         whole pixels and clipped. None before the first event. Of a busy stream, only the latest
         packets with about a million events: more do not show more, and take long.
         """
-        kept = self._buffer.kept
-        if kept is None:
-            return None
-        start = max(kept[1] + 1 - duration_us, kept[0])
-        counts = np.zeros(self.height * self.width, np.int64)
-        count = 0
-        for chunk in reversed(self._buffer.covering(start, kept[1]) or ()):
-            if count > _ENOUGH_EVENTS:
-                break
-            events = self._pass.events(chunk)
-            events = events[events["t"] >= start]
-            count += len(events)
-            pixels = events["y"].astype(np.int64) * self.width + events["x"]
-            counts += np.bincount(pixels, minlength=counts.size)
-        white = np.percentile(counts[counts > 0], 99) if counts.any() else 1.0
-        image = np.minimum(counts * (255.0 / white), 255.0).astype(np.uint8)
-        image = image.reshape(self.height, self.width)
-        if roi is None:
+        draw = self.event_image_later(duration_us)
+        image = None if draw is None else draw()
+        if image is None or roi is None:
             return image
         part = roi.clipped(self.height, self.width)
         left, top = round(part.x), round(part.y)
         return image[top : round(part.y + part.height), left : round(part.x + part.width)]
+
+    def event_image_later(self, duration_us: int) -> Callable[[], np.ndarray] | None:
+        """The picture of now as a function that draws it, from any thread, while packets go on."""
+        kept = self._buffer.kept
+        if kept is None:
+            return None
+        start = max(kept[1] + 1 - duration_us, kept[0])
+        chunks = self._buffer.covering(start, kept[1]) or []
+        return lambda: self._draw(chunks, start)
+
+    def _draw(self, chunks: Sequence[Chunk], start_us: int) -> np.ndarray:
+        counts = np.zeros((self.height, self.width), np.uint32)
+        count = 0
+        for chunk in reversed(chunks):
+            if count > _ENOUGH_EVENTS:
+                break
+            count += count_pixels(self._pass.events(chunk), start_us, counts)
+        touched = counts[counts > 0]
+        white = np.percentile(touched, 99) if len(touched) else 1.0
+        return np.minimum(counts * np.float32(255.0 / white), 255.0).astype(np.uint8)
 
     def _find_loss(self, seq: int) -> bool:
         """Whether packets are missing before this one; the open hop then has a hole."""

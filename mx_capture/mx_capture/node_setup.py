@@ -8,6 +8,7 @@ plain launch file is enough; without, a lifecycle manager drives it.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import signal
 import sys
 import traceback
@@ -153,10 +154,10 @@ class ManagedNode(LifecycleNode):
         topic: str,
         callback: Callable[[Any], None],
         qos: QoSProfile,
-        raw: bool = False,
+        **options: Any,
     ) -> Listener:
         """A subscription of a fast topic, in a thread of its own, while the node is active."""
-        listener = Listener(self, message_type, topic, callback, qos, raw)
+        listener = Listener(self, message_type, topic, callback, qos, **options)
         self.release_at_stop(Listener.close, listener)
         return listener
 
@@ -317,6 +318,9 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         executor.add_node(node)
         if not node.autostart() and rclpy.ok():
             sys.exit(1)
+        # What was loaded stays: looking through it again and again stops the node for 80 ms.
+        gc.collect()
+        gc.freeze()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

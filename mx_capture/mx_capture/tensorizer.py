@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -121,7 +121,7 @@ class Tensorizer:
     def add_faces(self, stamp_ns: int, rois: Rois, in_events: bool = False) -> None:
         """Face boxes of the image of `stamp_ns`, in its pixels, or in event pixels."""
         if not in_events:
-            rois = {face: self._to_event(roi) for face, roi in rois.items()}
+            rois = {face: self.to_event(roi) for face, roi in rois.items()}
         self._faces.append((stamp_ns, rois))
         if self.stream is not None:
             self._hand_over_faces(self.stream)
@@ -157,7 +157,7 @@ class Tensorizer:
             self._windows.popleft()
             for face, roi in window.rois.items():
                 tensor = self.stream.cut(
-                    self._to_event(roi), start_us, end_us, self.options.frame_bins, face
+                    self.to_event(roi), start_us, end_us, self.options.frame_bins, face
                 )
                 if tensor is None:
                     self.counters["frame_tensors_without_events"] += 1
@@ -170,6 +170,11 @@ class Tensorizer:
         Ten a second of sensor time, so that live and offline runs see the same;
         None in between.
         """
+        draw = self.event_image_later()
+        return None if draw is None else draw()
+
+    def event_image_later(self) -> Callable[[], Frame] | None:
+        """The same as a function that draws it, from any thread: a busy scene takes 20 ms."""
         now_us = self.stream.now_us if self.stream is not None else None
         if self.stream is None or now_us is None or not self.clock.ready:
             return None
@@ -177,17 +182,18 @@ class Tensorizer:
         if number == self._event_image:
             return None
         self._event_image = number
-        image = self.stream.event_image(self.options.event_image_us)
-        if image is None:
+        draw = self.stream.event_image_later(self.options.event_image_us)
+        if draw is None:
             return None
-        return Frame(self.clock.stamp_ns(now_us), image)
+        stamp_ns = self.clock.stamp_ns(now_us)
+        return lambda: Frame(stamp_ns, draw())
 
     def totals(self) -> Counter[str]:
         """All counts since the start, of this class, the event stream and the clock."""
         stream = self.stream.counters if self.stream is not None else {}
         return self.counters + Counter(stream) + Counter(self.clock.counters)
 
-    def _to_event(self, roi: Roi) -> Roi:
+    def to_event(self, roi: Roi) -> Roi:
         frame, events = self.frame_size, self._format and self._format[1:]
         if isinstance(self.registration, SameSensor) and frame and events and frame != events:
             # No calibration, and sensors of two sizes: the best guess is that both see the same.

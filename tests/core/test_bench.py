@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from mx_capture.bench import decode
-from mx_capture.bench.streams import STREAMS, make_packets
+from mx_capture.bench.streams import HEIGHT, STREAMS, WIDTH, PreparedLoad, make_packets
 from mx_capture.codecs.evt3 import Evt3Decoder
 from mx_capture.errors import MxError
+from mx_capture.event_tensor import TensorConfig, TensorStream
+from mx_capture.recording.cdr import packet_from_cdr
+from mx_capture.roi import Roi
 from mx_capture.verbs import bench
 
 
@@ -27,6 +30,21 @@ def test_the_streams_are_what_they_are_called() -> None:
     share = 1 - counts["vector"]["words_x"] / counts["vector"]["events"]
     assert share == pytest.approx(0.65, abs=0.03)
     assert counts["single"]["words_vector"] == counts["low"]["words_vector"] == 0
+
+
+def test_a_prepared_load_goes_on_for_ever() -> None:
+    load = PreparedLoad(0.1)
+    start_ns = 1_700_000_000_000_000_000
+    stream = TensorStream(TensorConfig(roi_delay_us=0), "evt3", HEIGHT, WIDTH)
+    stream.set_faces(0, {"a": Roi.full(HEIGHT, WIDTH)})
+    packets = [packet_from_cdr(load.message(seq, start_ns)) for seq in range(1200)]
+    tensors = [tensor for packet in packets for tensor in stream.push(packet)]
+    assert [packet.seq for packet in packets] == list(range(1200))
+    assert packets[1199].stamp_ns - start_ns == 1_200_000_000
+    assert {packet.time_base for packet in packets} == {start_ns}
+    assert [tensor.start_us for tensor in tensors] == list(range(0, 1_190_000, 10_000))
+    assert {tensor.events for tensor in tensors} == {1000}
+    assert stream.counters["time_jumps"] == stream.counters["late"] == 0
 
 
 def test_decode_writes_its_figures(

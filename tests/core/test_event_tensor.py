@@ -297,6 +297,28 @@ def test_an_event_image_shows_the_last_events() -> None:
     assert part is not None and part.shape == (4, 40) and part[0, 0] == 255
 
 
+def test_the_last_hop_of_a_stream_stays_open_and_its_events_are_told() -> None:
+    target = stream()
+    target.set_faces(0, {"a": Roi(0, 0, 20, 20), "b": Roi(0, 0, 10, 10)})
+    events = events_of((1000, 1, 1, 1), (1500, 30, 1, 1), (2000, 2, 2, 0), (2100, 15, 2, 0))
+    closed = push_events(target, events)
+    assert [tensor.events for tensor in closed] == [1, 1]
+    assert target.open_events == 2
+    assert target.counters["in_roi"] == 3
+    assert target.counters["outside_roi"] == 1
+
+
+def test_a_picture_can_be_drawn_later_while_packets_go_on() -> None:
+    target = stream(buffer_us=5_000)
+    assert target.event_image_later(3_000) is None
+    push_events(target, events_of((0, 0, 0, 1)), events_of((1, 3, 2, 1), (2, 3, 2, 0)))
+    now, draw = target.event_image(3_000), target.event_image_later(3_000)
+    push_events(target, events_of((50_000, 9, 9, 1)), events_of((90_000, 9, 9, 1)))
+    assert now is not None and draw is not None
+    assert now[2, 3] == 255 and now[0, 0] == 128 and np.count_nonzero(now) == 2
+    np.testing.assert_array_equal(draw(), now)
+
+
 def test_other_encodings_give_the_same_tensors() -> None:
     events = random_stream(2)
     order = np.lexsort((events["y"], events["p"], events["x"], events["t"]))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mx_capture.codecs import Evt3Encoder
+from mx_capture.recording.cdr import packet_to_cdr
 from mx_capture.roi import Roi
 from mx_capture.stream import EVENT_DTYPE, Packet
 
@@ -95,3 +96,36 @@ class SteadySource:
             events = events[np.lexsort((events["x"], events["p"], events["y"], events["t"]))]
             stamp_ns = (start + PACKET_US) * 1000
             yield Packet(stamp_ns, seq, "evt3", HEIGHT, WIDTH, 0, encoder.encode(events))
+
+
+_TIME_HIGH, _HIGH_US = 8, 4_096
+_LOOP_US = 125 * _HIGH_US
+"""A multiple of 1 ms packets and of one unit of TIME_HIGH."""
+
+
+def due_ns(seq: int, start_ns: int) -> int:
+    """When a 1 ms packet is complete, as ROS time; sensor time 0 is at `start_ns`."""
+    return start_ns + (seq + 1) * PACKET_US * 1000
+
+
+class PreparedLoad:
+    """Serialised packets of a steady source of any length, made with next to no work."""
+
+    def __init__(self, rate_mev: float) -> None:
+        source = SteadySource(rate_mev, _LOOP_US)
+        self._words = [np.frombuffer(packet.events, "<u2").copy() for packet in source]
+        self._high_at = [np.flatnonzero(words >> 12 == _TIME_HIGH) for words in self._words]
+        self._highs = [
+            words[at] & 0xFFF for words, at in zip(self._words, self._high_at, strict=True)
+        ]
+
+    def message(self, seq: int, start_ns: int) -> bytes:
+        """A serialised EventPacket, stamped with when it is due; sensor time goes on for ever."""
+        round_number, index = divmod(seq, len(self._words))
+        highs = (self._highs[index] + round_number * (_LOOP_US // _HIGH_US)) & 0xFFF
+        self._words[index][self._high_at[index]] = _TIME_HIGH << 12 | highs
+        payload = self._words[index].tobytes()
+        empty = Packet(due_ns(seq, start_ns), seq, "evt3", HEIGHT, WIDTH, start_ns, b"")
+        # The message ends with its bytes, and before them stands how many they are.
+        header = packet_to_cdr(empty, "event_camera")[:-4]
+        return header + len(payload).to_bytes(4, "little") + payload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,8 +25,12 @@ from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, SENSOR_QOS, ManagedNode, run
 from mx_capture.registration import RegistrationConfig, load_registration
+from mx_capture.stream import Frame
 from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
 from mx_msgs import msg as mx
+
+_LONGEST_WAIT_S = 0.25
+"""Packets that waited longer are dropped: scores for a robot may be late by that much, not more."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class EventTensorNode(ManagedNode):
     """Cuts the event stream on the hop grid and between RGB frames, for every face."""
 
     losses: ClassVar = {
+        "shed_packets": "packets come faster than they are handled; lower the event rate",
         "lost_packets": "packets were dropped on the way here; lower the event rate",
         "bad_packets": "the driver sends what its encoding does not allow; see the log",
         "mismatched_packets": "packets of another camera or size came; run one camera a topic",
@@ -82,10 +87,15 @@ class EventTensorNode(ManagedNode):
         self.event_tensors = self.publish_to(mx.EventTensor, "event_tensors")
         self.frame_tensors = self.publish_to(mx.EventTensor, "frame_tensors")
         pictures = self.config(PicturesConfig).pictures
-        self.event_image = (
-            None if pictures == "none" else self.publish_to(Image, "event_image")
+        self.event_image = None if pictures == "none" else self.publish_to(Image, "event_image")
+        self._drawing = False
+        self._events = self.listen_to(
+            EventPacket,
+            "event_camera/events",
+            self.on_events,
+            EVENTS_QOS,
+            longest_wait_s=_LONGEST_WAIT_S,
         )
-        self.listen_to(EventPacket, "event_camera/events", self.on_events, EVENTS_QOS)
         self.subscribe_to(CameraInfo, "rgb/camera_info", self.on_camera_info, SENSOR_QOS)
         if pictures == "all":
             self.pair_images_with_faces()
@@ -154,16 +164,26 @@ class EventTensorNode(ManagedNode):
     def publish_event_image(self) -> None:
         if self.event_image is None or self.event_image.get_subscription_count() == 0:
             return
-        frame = self.tensorizer.event_image()
-        if frame is not None:
-            self.event_image.publish(
-                image_to_message(frame.image, frame.stamp_ns, self._event_frame)
-            )
+        draw = self.tensorizer.event_image_later()
+        if draw is None or self.executor is None or self._drawing:
+            return
+        # Packets do not wait for the picture.
+        self._drawing = True
+        self.executor.create_task(self.draw_event_image, draw)
+
+    def draw_event_image(self, draw: Callable[[], Frame]) -> None:
+        frame = draw()
+        self._drawing = False
+        if self.event_image is not None:
+            message = image_to_message(frame.image, frame.stamp_ns, self._event_frame)
+            self.event_image.publish(message)
 
     def observe(self) -> None:
         if hasattr(self, "tensorizer"):
             with self._lock:
                 self.health.set_counts(self.tensorizer.totals())
+        if hasattr(self, "_events"):
+            self.health.set_counts({"shed_packets": self._events.shed})
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ longer than turning a packet of events into tensors. This waits for one subscrip
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,10 @@ class _Apart(CallbackGroup):
 class Listener:
     """A subscription whose callback runs in a thread, one message after another, until `close`.
 
-    What the callback raises is raised in the executor, as by any other callback.
+    When a message has waited for more than `longest_wait_s`, it and all that wait behind it are
+    dropped, and counted in `shed`: one hole, after which everything is in time again. A queue that
+    runs over would lose one message here and one there for as long as the rate is too high, and
+    all others would come late. What the callback raises is raised in the executor, as by any other.
     """
 
     def __init__(
@@ -46,9 +50,13 @@ class Listener:
         topic: str,
         callback: Callable[[Any], None],
         qos: QoSProfile,
+        *,
         raw: bool = False,
+        longest_wait_s: float | None = None,
     ) -> None:
+        self.shed = 0
         self._node, self._callback = node, callback
+        self._longest_wait_ns = None if longest_wait_s is None else round(longest_wait_s * 1e9)
         self._stopped = threading.Event()
         self._subscription = node.create_subscription(
             message_type,
@@ -91,7 +99,19 @@ class Listener:
                     )
                     if taken is None:
                         break
-                    self._callback(taken[0])
+                    message, info = taken
+                    if self._longest_wait_ns is not None and (
+                        time.time_ns() - info["received_timestamp"] > self._longest_wait_ns
+                    ):
+                        self.shed += 1 + self._drop_waiting()
+                    else:
+                        self._callback(message)
+
+    def _drop_waiting(self) -> int:
+        dropped = 0
+        while self._subscription.handle.take_message(self._subscription.msg_type, True) is not None:
+            dropped += 1
+        return dropped
 
 
 def _raise(error: Exception) -> None:
