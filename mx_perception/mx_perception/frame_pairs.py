@@ -132,7 +132,7 @@ def _pair(
     if roi is None:
         return None
     tensor = tensorizer.stream.cut(
-        tensorizer.registration.to_event(roi),
+        tensorizer.to_event(roi),
         tensorizer.clock.sensor_us(start_ns),
         tensorizer.clock.sensor_us(end_ns),
         config.bins,

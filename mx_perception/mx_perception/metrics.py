@@ -100,20 +100,20 @@ def ssim(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> fl
     K is 0.01 and 0.03, the range 1; colour is averaged over channels. Whole windows only: a border
     of 5 pixels counts for nothing. An empty mask gives NaN.
     """
-    a, b = one.astype(np.float64) / 255.0, two.astype(np.float64) / 255.0
-    mean_a, mean_b = _blur(a), _blur(b)
-    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
-    shared = _blur(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    values = ((2 * mean_a * mean_b + c1) * (2 * shared + c2)) / (
-        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    )
-    if values.ndim == 3:
-        values = values.mean(2)
-    inside = np.s_[5:-5, 5:-5]
-    if mask is None:
-        return float(values[inside].mean())
-    return float(values[inside][mask[inside]].mean()) if mask[inside].any() else float("nan")
+    return _mean_inside(_ssim_map(one, two), mask)
+
+
+FRAME_QUALITIES = ("psnr", "ssim", "psnr_motion", "ssim_motion")
+HIGHEST_DB = 60.0
+"""Stands for equal pictures, whose PSNR is infinite."""
+
+
+def frame_quality(one: np.ndarray, two: np.ndarray, mask: np.ndarray) -> list[float]:
+    """The FRAME_QUALITIES of one picture against another; `_motion` inside `mask`, NaN if empty."""
+    similarity = _ssim_map(one, two)
+    values = [psnr(one, two), _mean_inside(similarity), psnr(one, two, mask)]
+    values.append(_mean_inside(similarity, mask))
+    return [min(value, HIGHEST_DB) if not np.isnan(value) else value for value in values]
 
 
 def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarray:
@@ -125,6 +125,25 @@ def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarr
     smooth = [cv2.GaussianBlur(grey, (0, 0), 1.0) for grey in greys]
     moved = cv2.absdiff(smooth[0], smooth[1]) > level
     return cv2.dilate(moved.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
+def _ssim_map(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    a, b = one.astype(np.float64) / 255.0, two.astype(np.float64) / 255.0
+    mean_a, mean_b = _blur(a), _blur(b)
+    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
+    shared = _blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    values = ((2 * mean_a * mean_b + c1) * (2 * shared + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    )
+    return values if values.ndim == 2 else values.mean(2)
+
+
+def _mean_inside(values: np.ndarray, mask: np.ndarray | None = None) -> float:
+    inside = np.s_[5:-5, 5:-5]
+    if mask is None:
+        return float(values[inside].mean())
+    return float(values[inside][mask[inside]].mean()) if mask[inside].any() else float("nan")
 
 
 def _blur(image: np.ndarray) -> np.ndarray:

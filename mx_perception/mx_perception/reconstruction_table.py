@@ -16,9 +16,6 @@ from mx_perception.networks.cvae import Cvae
 
 FRESH_MS = 200
 """Key frames up to this age are fresh, older ones stale."""
-QUALITIES = ("psnr", "ssim", "psnr_motion", "ssim_motion")
-HIGHEST_DB = 60.0
-"""Stands for equal pictures, whose PSNR is infinite."""
 SAMPLES = 8
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -67,24 +64,17 @@ def evaluate_pairs(
             ceilings.append(_noise_ceiling(clean, target, events, mask))
             for name, method in methods.items():
                 frame = picture(method(key, events))
-                values[name].append(frame_quality(frame, picture(target), mask))
+                values[name].append(metrics.frame_quality(frame, picture(target), mask))
         table[condition] = {
             "pairs": len(rows),
             "ceiling_psnr": _finite_mean([[value] for value in ceilings])[0] if ceilings else None,
             "methods": {
-                name: dict(zip(QUALITIES, _finite_mean(found), strict=True))
+                name: dict(zip(metrics.FRAME_QUALITIES, _finite_mean(found), strict=True))
                 for name, found in values.items()
                 if found
             },
         }
     return table
-
-
-def frame_quality(one: np.ndarray, two: np.ndarray, mask: np.ndarray) -> list[float]:
-    """The QUALITIES of one picture against another; NaN in an empty motion mask."""
-    values = [metrics.psnr(one, two), metrics.ssim(one, two)]
-    values += [metrics.psnr(one, two, mask), metrics.ssim(one, two, mask)]
-    return [min(value, HIGHEST_DB) if not np.isnan(value) else value for value in values]
 
 
 def latent_report(
@@ -138,7 +128,7 @@ def _noise_ceiling(
         return float("nan")
     change = (target[:, still].astype(np.float64) - key[:, still]) / 255
     # Two pictures with the same noise differ by twice its variance.
-    return min(float(-10 * np.log10(max(change.var() / 2, 1e-9))), HIGHEST_DB)
+    return min(float(-10 * np.log10(max(change.var() / 2, 1e-9))), metrics.HIGHEST_DB)
 
 
 def _finite_mean(rows: list[list[float]]) -> list[float | None]:

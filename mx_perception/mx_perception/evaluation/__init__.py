@@ -1,0 +1,1 @@
+"""Measures networks on recordings: session by session, then merged into one report."""

@@ -1,0 +1,76 @@
+"""Reconstructed frames of a session against the frames that the camera took."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mx_perception import metrics
+from mx_perception.baselines import Integration
+
+METHODS = ("network", "copy", "integration")
+EVERY = 10
+"""Each tenth pair of frames is scored: neighbours say nearly the same, and SSIM takes time."""
+_EXAMPLES = 2
+
+
+@dataclass
+class FrameScores:
+    """Quality of every scored frame, and the pictures of the best and worst gains."""
+
+    integration: Integration = field(default_factory=Integration)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    _best: list[tuple[float, int, dict[str, np.ndarray]]] = field(default_factory=list)
+    _worst: list[tuple[float, int, dict[str, np.ndarray]]] = field(default_factory=list)
+
+    def add(
+        self,
+        age_ms: int,
+        key: np.ndarray,
+        target: np.ndarray,
+        events: np.ndarray,
+        frame: np.ndarray,
+        uncertainty: np.ndarray | None = None,
+    ) -> None:
+        """Grey pictures `(H, W) uint8` of one window, and its events `(T, P, H, W) uint8`."""
+        mask = metrics.motion_mask(key, target)
+        integrated = self.integration(key[np.newaxis], events)[0]
+        pictures = dict(zip(METHODS, (frame, key, integrated), strict=True))
+        row: dict[str, Any] = {"age_ms": age_ms, "moved": float(mask.mean())}
+        for name, picture in pictures.items():
+            values = metrics.frame_quality(picture, target, mask)
+            row[name] = [None if np.isnan(value) else round(value, 4) for value in values]
+        self.rows.append(row)
+        if mask.sum() >= 50:
+            signed = events[:, 1].astype(np.int32).sum(0) - events[:, 0].astype(np.int32).sum(0)
+            shown = {
+                "key": key,
+                "events": np.clip(128 + 24 * signed, 0, 255).astype(np.uint8),
+                "network": frame,
+                "target": target,
+                "integration": integrated,
+                "age_ms": np.array(age_ms),
+            }
+            if uncertainty is not None:
+                shown["uncertainty"] = np.clip(uncertainty * 2550, 0, 255).astype(np.uint8)
+            gain = row["network"][2] - row["copy"][2]
+            number = len(self.rows)
+            for kept, worth in ((self._best, gain), (self._worst, -gain)):
+                heapq.heappush(kept, (worth, -number, shown))
+                if len(kept) > _EXAMPLES:
+                    heapq.heappop(kept)
+
+    def examples(self) -> list[tuple[float, dict[str, np.ndarray]]]:
+        """(gain over the key frame in dB inside the motion mask, pictures), best first."""
+        found = {number: (worth, shown) for worth, number, shown in self._best}
+        found |= {number: (-worth, shown) for worth, number, shown in self._worst}
+        return sorted(found.values(), key=lambda item: -item[0])
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """`(H, W) uint8` of a grey or RGB picture."""
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

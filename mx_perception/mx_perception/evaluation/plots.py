@@ -1,0 +1,224 @@
+"""The report's pictures, drawn by matplotlib, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mx_perception.action_units import AU_NUMBERS, au_name
+
+BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f"
+COLOURS = {"network": BLUE, "copy": GREY, "integration": ORANGE}
+NAMES = {
+    "network": "reconstruction",
+    "copy": "old frame, kept",
+    "integration": "old frame + events added up",
+}
+LONGEST_TRACE_S = 12.0
+STRIP = ("key", "events", "network", "target", "error_copy", "error_network")
+STRIP_TITLES = {
+    "key": "old frame",
+    "events": "events since then",
+    "network": "reconstruction",
+    "target": "what the camera saw",
+    "error_copy": "error of the old frame",
+    "error_network": "error of the reconstruction",
+}
+mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
+    """Rows are what was shown, columns what was named; shares of a row, counts written in."""
+    matrix = np.array(counts)
+    if not matrix[:, -1].any():
+        matrix = matrix[:, :-1]
+    names = [*classes, "no face"][: matrix.shape[1]]
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    figure = Figure((6.6, 5.6))
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), number in np.ndenumerate(matrix):
+        if number:
+            dark = shares[row, column] > 0.55
+            axes.text(
+                column,
+                row,
+                str(number),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if dark else "black",
+            )
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("named")
+    axes.set_ylabel("shown")
+    return _png(figure)
+
+
+def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
+    """Share of clips named right, per condition, with chance as a line."""
+    shown = {name: found for name, found in groups.items() if found}
+    figure = Figure((3.1 * max(len(shown), 1) + 0.4, 3.0))
+    for index, (name, found) in enumerate(shown.items()):
+        axes = figure.add_subplot(1, len(shown), index + 1)
+        values = [100 * (part["accuracy"] or 0.0) for part in found.values()]
+        axes.bar(range(len(found)), values, color=BLUE, width=0.65)
+        for place, (value, part) in enumerate(zip(values, found.values(), strict=True)):
+            axes.text(
+                place, value + 1.5, f"{value:.0f}%\nof {part['clips']}", ha="center", fontsize=7
+            )
+        axes.axhline(100 / 15, color=RED, linewidth=1, linestyle="--")
+        axes.text(len(found) - 0.5, 100 / 15 + 1, "guessing", color=RED, fontsize=7, ha="right")
+        axes.set_xticks(range(len(found)), list(found), rotation=35, ha="right")
+        axes.set_ylim(0, 115)
+        axes.set_title(f"by {name}")
+        axes.set_ylabel("clips named right (%)" if index == 0 else "")
+    return _png(figure)
+
+
+def hop_bars(units: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """F1 per Action Unit, beside that of a guess that never changes."""
+    names = [name for name, unit in units.items() if unit["f1"] is not None]
+    figure = Figure((7.0, 2.8))
+    axes = figure.add_subplot()
+    places = np.arange(len(names))
+    axes.bar(places - 0.2, [units[n]["f1"] for n in names], 0.4, color=BLUE, label="scores")
+    axes.bar(
+        places + 0.2,
+        [units[n]["always"] for n in names],
+        0.4,
+        color=GREY,
+        label="always saying yes",
+    )
+    axes.set_xticks(places, names, rotation=45)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("F1 per hop")
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, int]]) -> bytes:
+    """(name, scores `(hops, n_au)`, labels `(n, 3)` of AU, onset s, offset s, hop us) each."""
+    figure = Figure((10.0, 2.9 * len(sessions)))
+    for index, (name, scores, labels, hop_us) in enumerate(sessions):
+        axes = figure.add_subplot(len(sessions), 1, index + 1)
+        begin, end = _window(labels, len(scores) * hop_us / 1e6)
+        shown = np.nan_to_num(scores.astype(np.float32)).T
+        extent = (0.0, len(scores) * hop_us / 1e6, len(AU_NUMBERS) - 0.5, -0.5)
+        axes.imshow(
+            shown, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="none"
+        )
+        for au, onset, offset in labels:
+            if int(au) in AU_NUMBERS:
+                row = AU_NUMBERS.index(int(au))
+                axes.add_patch(
+                    Rectangle(
+                        (onset, row - 0.45),
+                        offset - onset,
+                        0.9,
+                        fill=False,
+                        edgecolor=ORANGE,
+                        linewidth=1.6,
+                    )
+                )
+        axes.set_xlim(begin, end)
+        axes.set_yticks(range(len(AU_NUMBERS)), [au_name(au) for au in AU_NUMBERS], fontsize=7)
+        axes.set_xlabel("s")
+        axes.set_title(f"{name}: darker is a higher score; orange frames are labels", fontsize=9)
+    figure.tight_layout()
+    return _png(figure)
+
+
+def gain_bars(by: Mapping[str, Mapping[str, Any]], what: str) -> bytes:
+    """PSNR where something moved, per condition and method."""
+    figure = Figure((max(4.5, 1.4 * len(by) + 2.2), 3.0))
+    axes = figure.add_subplot()
+    places = np.arange(len(by))
+    lowest = 60.0
+    for offset, method in enumerate(("copy", "integration", "network")):
+        values = [part[method]["psnr_motion"] or 0.0 for part in by.values()]
+        lowest = min([lowest, *(value for value in values if value)])
+        axes.bar(
+            places + 0.27 * (offset - 1), values, 0.27, color=COLOURS[method], label=NAMES[method]
+        )
+        for place, value in zip(places, values, strict=True):
+            if value:
+                axes.text(
+                    place + 0.27 * (offset - 1),
+                    value + 0.1,
+                    f"{value:.1f}",
+                    ha="center",
+                    fontsize=7,
+                )
+    axes.set_ylim(max(lowest - 4, 0), None)
+    axes.set_xticks(places, list(by))
+    axes.set_xlabel(what)
+    axes.set_ylabel("PSNR where it moved (dB)")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return _png(figure)
+
+
+def filmstrip(examples: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -> bytes:
+    """(session, gain in dB, pictures) each: a row from the old frame to the errors."""
+    columns = len(STRIP)
+    figure = Figure((1.62 * columns, 1.78 * len(examples) + 0.25))
+    for row, (name, gain, pictures) in enumerate(examples):
+        target = pictures["target"].astype(int)
+        shown = {
+            **pictures,
+            "error_copy": np.abs(pictures["key"].astype(int) - target),
+            "error_network": np.abs(pictures["network"].astype(int) - target),
+        }
+        # Both error maps share a scale, or they could not be compared.
+        worst = max(float(np.percentile(shown["error_copy"], 99.5)), 12.0)
+        for column, key in enumerate(STRIP):
+            axes: Axes = figure.add_subplot(len(examples), columns, row * columns + column + 1)
+            error = key.startswith("error")
+            axes.imshow(
+                shown[key],
+                cmap="inferno" if error else "gray",
+                vmin=0,
+                vmax=worst if error else 255,
+            )
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for side in axes.spines.values():
+                side.set_visible(False)
+            if row == 0:
+                axes.set_title(STRIP_TITLES[key], fontsize=8)
+            if column == 0:
+                text = f"{name}\n{int(pictures['age_ms'])} ms old, {gain:+.1f} dB"
+                axes.set_ylabel(text, fontsize=7)
+    figure.subplots_adjust(0.06, 0.01, 0.995, 1 - 0.25 / (1.78 * len(examples) + 0.25), 0.03, 0.04)
+    return _png(figure, tight=False)
+
+
+def _window(labels: np.ndarray, seconds: float) -> tuple[float, float]:
+    """The stretch with the most labels."""
+    if seconds <= LONGEST_TRACE_S or not len(labels):
+        return 0.0, min(seconds, LONGEST_TRACE_S)
+    starts = np.clip(labels[:, 1] - 0.3, 0, seconds - LONGEST_TRACE_S)
+    inside = [((labels[:, 1] >= s) & (labels[:, 2] <= s + LONGEST_TRACE_S)).sum() for s in starts]
+    begin = float(starts[int(np.argmax(inside))])
+    return begin, begin + LONGEST_TRACE_S
+
+
+def _png(figure: Figure, tight: bool = True) -> bytes:
+    stream = io.BytesIO()
+    # Without the version of matplotlib in it, the same report is the same file.
+    figure.savefig(
+        stream,
+        format="png",
+        dpi=110,
+        bbox_inches="tight" if tight else None,
+        metadata={"Software": None},
+    )
+    return stream.getvalue()

@@ -1,0 +1,224 @@
+"""Evaluates many sessions: on workers of this machine or of a cluster, keeping what is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mx_capture.errors import MxError
+from mx_capture.files import READERS
+from mx_capture.recording.session_info import BAG_FOLDER, SESSION_FILE
+
+from mx_perception.checkpoint import ONNX_FILE
+from mx_perception.evaluation.session import (
+    RESULT_FORMAT,
+    EvaluationConfig,
+    Evaluator,
+    SessionResult,
+)
+
+RESULTS = "sessions"
+"""The folder in `--out` with a result of each session."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A session to evaluate, and what it is called in the report."""
+
+    path: Path
+    name: str
+
+
+def find_tasks(places: Sequence[Path]) -> list[Task]:
+    """The sessions and files at `places`, which may be data sets; MxError where there is none."""
+    paths: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise MxError(f"{place} does not exist; give sessions, data sets or recordings")
+        found = [place] if place.is_file() or _is_session(place) else _sessions_in(place)
+        if not found:
+            raise MxError(f"{place} holds no session and no recording; give another folder")
+        paths += [path for path in found if path not in paths]
+    names = [path.resolve().name for path in paths]
+    return [
+        # Sessions of two data sets may have the same name.
+        Task(path, name if names.count(name) == 1 else f"{path.resolve().parent.name}/{name}")
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def evaluate_all(
+    tasks: Sequence[Task],
+    out: Path,
+    config: EvaluationConfig,
+    workers: int = 1,
+    scheduler: str = "",
+) -> Iterator[tuple[Task, bool]]:
+    """Evaluate what `out` does not hold yet; yields (task, done before) as they are done.
+
+    Interrupted, it goes on from the sessions that are done. Their results are in `out/sessions`.
+    Raises MxError for models that cannot be used, and a scheduler that does not answer.
+    """
+    models = model_digests(config)
+    (out / RESULTS).mkdir(parents=True, exist_ok=True)
+    left = []
+    for task in tasks:
+        if stored(out, task, _fingerprint(task, config, models)) is None:
+            left.append(task)
+        else:
+            yield task, True
+    for task, result in _results(left, config, workers, scheduler):
+        store(out, task, result, _fingerprint(task, config, models))
+        yield task, False
+
+
+def stored(out: Path, task: Task, fingerprint: str | None = None) -> SessionResult | None:
+    """The result of a session that `out` holds, unless it was made of something else."""
+    path = _result_path(out, task)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
+            pictures = dict(archive)
+    except (OSError, ValueError, EOFError):
+        return None
+    if fingerprint is not None and kept.get("fingerprint") != fingerprint:
+        return None
+    return SessionResult(kept["figures"], pictures, kept["timing"])
+
+
+def store(out: Path, task: Task, result: SessionResult, fingerprint: str) -> None:
+    """Keep a result; it is there as a whole or not at all."""
+    path = _result_path(out, task)
+    part = path.with_suffix(".npz.part")
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, **result.pictures)  # type: ignore[arg-type]
+    part.replace(path.with_suffix(".npz"))
+    kept = {"fingerprint": fingerprint, "figures": result.figures, "timing": result.timing}
+    part = path.with_suffix(".json.part")
+    part.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def model_digests(config: EvaluationConfig) -> dict[str, Any]:
+    """What the report says of the models; raises MxError for models that cannot be used."""
+    evaluator = Evaluator(config)
+    found = {}
+    for kind, checkpoint in (
+        ("action_units", evaluator.au.checkpoint),
+        ("reconstruction", evaluator.reconstructor.checkpoint),
+    ):
+        digest = hashlib.sha256((checkpoint.folder / ONNX_FILE).read_bytes()).hexdigest()
+        found[kind] = {
+            "name": checkpoint.folder.name,
+            "sha256": digest,
+            "architecture": checkpoint.architecture.get("name"),
+        }
+    return found
+
+
+def _results(
+    tasks: Sequence[Task], config: EvaluationConfig, workers: int, scheduler: str
+) -> Iterator[tuple[Task, SessionResult]]:
+    if scheduler:
+        yield from _on_cluster(tasks, config, scheduler)
+    elif workers == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield task, evaluate_task(task, config)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+            futures = {pool.submit(evaluate_task, task, config): task for task in tasks}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+
+
+def _on_cluster(
+    tasks: Sequence[Task], config: EvaluationConfig, scheduler: str
+) -> Iterator[tuple[Task, SessionResult]]:
+    """On the workers of a Dask scheduler, which see the sessions under the same paths."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise MxError("--scheduler needs distributed; ./mx setup evaluate installs it") from error
+    try:
+        client = distributed.Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise MxError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client:
+        absolute = {
+            client.submit(
+                evaluate_task, Task(task.path.resolve(), task.name), config, pure=False
+            ): task
+            for task in tasks
+        }
+        for future in distributed.as_completed(absolute):
+            yield absolute[future], future.result()
+
+
+_evaluators: dict[EvaluationConfig, Evaluator] = {}
+
+
+def evaluate_task(task: Task, config: EvaluationConfig) -> SessionResult:
+    """In any process; models are loaded once in each."""
+    cv2.setNumThreads(1)
+    if config not in _evaluators:
+        _evaluators[config] = Evaluator(config)
+    return _evaluators[config].evaluate(task.path, task.name)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """What worker processes start with: their threads would only wait for each other."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _is_session(folder: Path) -> bool:
+    marks = (SESSION_FILE, BAG_FOLDER, "metadata.yaml")
+    return any((folder / mark).exists() for mark in marks) or any(folder.glob("*.mcap"))
+
+
+def _sessions_in(folder: Path) -> list[Path]:
+    inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    return [
+        path
+        for path in inside
+        if (path.is_dir() and _is_session(path)) or path.suffix.lower() in READERS
+    ]
+
+
+def _result_path(out: Path, task: Task) -> Path:
+    return out / RESULTS / f"{task.name.replace('/', '_')}.json"
+
+
+def _fingerprint(task: Task, config: EvaluationConfig, models: Any) -> str:
+    """Changes with the session's files, the models and what is done with them."""
+    files: Iterable[Path] = [task.path]
+    if task.path.is_dir():
+        files = sorted(path for path in task.path.rglob("*") if path.is_file())
+    sizes = [(str(f.relative_to(task.path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    told = [RESULT_FORMAT, task.name, str(task.path.resolve()), sizes, asdict(config), models]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

@@ -1,0 +1,189 @@
+"""Scores of a session on the hop grid, beside its labels: what can be said about Action Units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from mx_capture.stream import Label
+
+from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
+from mx_perception.sequences import CELL_DTYPE, FaceSequence, Span
+from mx_perception.spotter import OFFSET, ONSET, MicroExpression
+from mx_perception.spotting import Detection, count
+from mx_perception.windows import MICRO_HOPS, NEUTRAL_HOPS
+
+PRESENT = 0.5
+"""A score from which on an Action Unit counts as shown."""
+MARGIN_HOPS = 10
+"""A clip reaches this far beyond its expression, as far as there is room."""
+NEUTRAL_SHARE = 1 / 14
+"""Neutral clips for each expression: as many as of an average Action Unit."""
+
+
+@dataclass
+class Timeline:
+    """Filled in any order of topics; `scores` and `evidence` are rows of a hop each.
+
+    Where several faces are tracked, the one that was there first stands for the subject.
+    """
+
+    hop_us: int
+    action_units: Sequence[int] = AU_NUMBERS
+    labels: list[Label] = field(default_factory=list)
+    detections: list[tuple[int, int, int, int, float]] = field(default_factory=list)
+    """(au, onset_ns, offset_ns, told_ns, score) of expressions that the spotter let stand."""
+    _rows: dict[str, dict[int, tuple[np.ndarray, np.ndarray | None]]] = field(default_factory=dict)
+    _told: dict[tuple[str, int, int], int] = field(default_factory=dict)
+
+    def add_scores(
+        self, face_id: str, end_ns: int, scores: np.ndarray, evidence: np.ndarray | None = None
+    ) -> None:
+        """One hop of a face: its scores `(n_au,)` and, offline, the evidence `(15,)`."""
+        kept = None if evidence is None else evidence.copy()
+        self._rows.setdefault(face_id, {})[end_ns] = (np.array(scores, np.float32), kept)
+
+    def add_expression(self, told_ns: int, found: MicroExpression) -> None:
+        """A phase that the spotter told at `told_ns`."""
+        key = (found.face_id, found.au, found.onset_ns)
+        if found.phase == ONSET:
+            self._told[key] = told_ns
+        elif found.phase == OFFSET and found.score > 0 and key in self._told:
+            self.detections.append(
+                (found.au, found.onset_ns, found.offset_ns, self._told[key], found.score)
+            )
+
+    @property
+    def hops(self) -> int:
+        """From the first to the last tensor; 0 without a face."""
+        return len(self.table()[1])
+
+    def table(self) -> tuple[int, np.ndarray, np.ndarray | None]:
+        """Start in ns, scores `(hops, n_au)` with NaN where no face was, evidence likewise."""
+        ends = sorted({end for rows in self._rows.values() for end in rows})
+        if not ends:
+            return 0, np.zeros((0, len(self.action_units)), np.float32), None
+        hop_ns = 1000 * self.hop_us
+        hops = round((ends[-1] - ends[0]) / hop_ns) + 1
+        scores = np.full((hops, len(self.action_units)), np.nan, np.float32)
+        has_evidence = all(
+            row[1] is not None for rows in self._rows.values() for row in rows.values()
+        )
+        evidence = np.full((hops, len(CLIP_CLASSES)), np.nan, np.float32) if has_evidence else None
+        # Later faces first, so that the earlier ones overwrite them.
+        for rows in sorted(self._rows.values(), key=min, reverse=True):
+            for end, (score, told) in rows.items():
+                hop = round((end - ends[0]) / hop_ns)
+                scores[hop] = score
+                if evidence is not None and told is not None:
+                    evidence[hop] = told
+        return ends[0] - hop_ns, scores, evidence
+
+    def sequence(self) -> FaceSequence:
+        """The labels on the hop grid, in the form that training and spotting use."""
+        start_ns, scores, _ = self.table()
+        hop_ns, hops = 1000 * self.hop_us, len(scores)
+        spans = []
+        for label in sorted(self.labels, key=lambda item: (item.onset_ns, item.offset_ns)):
+            pairs = [p for p in zip(label.au, label.intensity, strict=True) if p[0] in AU_NUMBERS]
+            stamps = (label.onset_ns, label.apex_ns, label.offset_ns)
+            onset, apex, offset = ((stamp - start_ns) / hop_ns for stamp in stamps)
+            if pairs and offset > 0 and onset < hops:
+                au, intensity = zip(*pairs, strict=True)
+                spans.append(Span(au, intensity, onset, apex, offset, label.condition))
+        nothing = np.zeros(0, CELL_DTYPE)
+        frames = np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64)
+        return FaceSequence("", "", "", hops, self.hop_us, (1, 1), nothing, tuple(spans), *frames)
+
+    def clips(self) -> list[dict[str, Any]]:
+        """Every micro-expression of one Action Unit, and pauses, with the classes found there.
+
+        `evidence` is the class that the classifier names, None where only scores are known;
+        `scores` the unit with the highest mean score, neutral where no score reached PRESENT.
+        `seen` is the share of the clip in which a face was tracked; nothing is named without one.
+        """
+        _, scores, evidence = self.table()
+        sequence = self.sequence()
+        spans = sorted(sequence.spans, key=lambda span: span.onset)
+        found = []
+        for index, span in enumerate(spans):
+            before = max([0.0, *(s.offset for s in spans[:index])])
+            after = min([float(sequence.hops), *(s.onset for s in spans[index + 1 :])])
+            micro = span.offset - span.onset <= MICRO_HOPS
+            if span.onset < before or span.offset > after or len(span.au) > 1 or not micro:
+                continue
+            begin = max(before, span.onset - MARGIN_HOPS)
+            end = min(after, span.offset + MARGIN_HOPS)
+            truth = {"au": span.au[0], "intensity": span.intensity[0], "condition": span.condition}
+            found.append({**truth, **self._named(begin, end, scores, evidence)})
+        pauses = _pauses(spans, sequence.hops)
+        most = max(1, round(NEUTRAL_SHARE * len(found))) if pauses else 0
+        for index in np.linspace(0, len(pauses) - 1, min(most, len(pauses))).round().astype(int):
+            truth = {"au": 0, "intensity": 0.0, "condition": ""}
+            found.append({**truth, **self._named(*pauses[index], scores, evidence)})
+        return found
+
+    def hop_counts(self) -> dict[str, Any]:
+        """Per Action Unit, over the hops with a face: hits, misses, false ones at PRESENT."""
+        _, scores, _ = self.table()
+        known = ~np.isnan(scores).any(1)
+        truth = np.zeros(scores.shape, bool)
+        middles = np.arange(len(scores)) + 0.5
+        for span in self.sequence().spans:
+            inside = (middles >= span.onset) & (middles < span.offset)
+            for au in span.au:
+                truth[inside, list(self.action_units).index(au)] = True
+        truth, guess = truth[known], scores[known] >= PRESENT
+        return {
+            "hops": int(known.sum()),
+            "hit": (truth & guess).sum(0).tolist(),
+            "missed": (truth & ~guess).sum(0).tolist(),
+            "false": (~truth & guess).sum(0).tolist(),
+        }
+
+    def spotting(self) -> dict[str, Any]:
+        """Counts that add up over sessions; the fields of `spotting.SpottingCounts`."""
+        start_ns = self.table()[0]
+        found = [
+            Detection(au, *((ns - start_ns) / 1e6 for ns in (onset, offset, told)), score)
+            for au, onset, offset, told, score in sorted(self.detections)
+        ]
+        counts = count(self.sequence(), found)
+        return {name: getattr(counts, name) for name in counts.__dataclass_fields__}
+
+    def _named(
+        self, begin: float, end: float, scores: np.ndarray, evidence: np.ndarray | None
+    ) -> dict[str, Any]:
+        rows = slice(int(np.ceil(begin - 0.5)), max(int(np.ceil(end - 0.5)), 0))
+        known = ~np.isnan(scores[rows]).any(1)
+        named: dict[str, Any] = {
+            "begin_s": round(begin * self.hop_us / 1e6, 3),
+            "end_s": round(end * self.hop_us / 1e6, 3),
+            "seen": float(known.mean()) if known.size else 0.0,
+            "evidence": None,
+            "scores": None,
+        }
+        if known.any():
+            inside = scores[rows][known]
+            strongest = int(np.argmax(inside.mean(0)))
+            shown = bool((inside >= PRESENT).any())
+            named["scores"] = int(self.action_units[strongest]) if shown else 0
+            if evidence is not None:
+                mean = evidence[rows][known].mean(0)
+                named["evidence"] = CLIP_CLASSES[int(np.argmax(mean))]
+        return named
+
+
+def _pauses(spans: Sequence[Span], hops: int) -> list[tuple[float, float]]:
+    """Stretches of at least NEUTRAL_HOPS beyond the margins of expressions, cut to a second."""
+    pauses, edge = [], 0.0
+    for span in (*spans, None):
+        onset = span.onset - MARGIN_HOPS if span is not None else float(hops)
+        if onset - edge >= NEUTRAL_HOPS:
+            middle, half = (edge + onset) / 2, min((onset - edge) / 2, 50.0)
+            pauses.append((middle - half, middle + half))
+        if span is not None:
+            edge = max(edge, span.offset + MARGIN_HOPS)
+    return pauses
