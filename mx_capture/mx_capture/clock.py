@@ -47,6 +47,13 @@ class Clock:
         """Whether there is a mapping yet."""
         return self._line is not None
 
+    def facts(self) -> dict[str, str]:
+        """ROS time of sensor time 0 in seconds, and how much faster ROS time runs; for people."""
+        if self._line is None:
+            return {"clock_offset_s": "unknown yet"}
+        drift_ppm = f"{self._line.drift * 1e6:+.1f}"
+        return {"clock_offset_s": f"{self.stamp_ns(0) / 1e9:.6f}", "clock_drift_ppm": drift_ppm}
+
     def observe(self, packet: Packet, now_us: int | None) -> None:
         """Take a packet; `now_us` is the sensor time that the stream reached with it."""
 

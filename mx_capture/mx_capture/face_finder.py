@@ -24,7 +24,10 @@ class FaceFinderConfig(Config):
         read_only=False,
     )
     frame_timeout_ms: int = setting(
-        500, "Without a usable frame for this long, faces are looked for in events", minimum=1
+        500,
+        "Without a usable frame for this many ms, faces are looked for in events",
+        minimum=1,
+        read_only=False,
     )
 
 
@@ -44,6 +47,10 @@ class FaceFinder:
         self._tracker = FaceTracker(tracker)
         self._in_events = False
         self._usable_frame_ns: int | None = None
+
+    def adopt(self, config: FaceFinderConfig, tracker: TrackerConfig) -> None:
+        """Go on with other settings; faces keep their ids."""
+        self.config, self._tracker.config = config, tracker
 
     def frames_usable(self, stamp_ns: int) -> bool:
         """Whether a frame bright enough came within `frame_timeout_ms` before a ROS time."""

@@ -193,6 +193,15 @@ class Tensorizer:
         stream = self.stream.counters if self.stream is not None else {}
         return self.counters + Counter(stream) + Counter(self.clock.counters)
 
+    def facts(self) -> dict[str, str]:
+        """The state of the clock, what waits, and who is followed; for people."""
+        return {
+            "clock": self.options.clock,
+            **self.clock.facts(),
+            "waiting_frames": str(len(self._windows)),
+            "faces_followed": ", ".join(self._known_faces[1]) if self._known_faces else "",
+        }
+
     def to_event(self, roi: Roi) -> Roi:
         frame, events = self.frame_size, self._format and self._format[1:]
         if isinstance(self.registration, SameSensor) and frame and events and frame != events:

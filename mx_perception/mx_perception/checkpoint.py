@@ -22,6 +22,7 @@ AU_KIND = "au"
 RECONSTRUCTION_KIND = "reconstruction"
 ARCHITECTURES = {AU_KIND: ("au_snn",), RECONSTRUCTION_KIND: ("cvae",)}
 WEIGHTS_FILE, METADATA_FILE, ONNX_FILE = "model.safetensors", "model.json", "model.onnx"
+CARD_FILE = "MODEL_CARD.md"
 DEFAULT_AU = Path(__file__).parent / "data" / "au_default"
 DEFAULT_RECONSTRUCTION = Path(__file__).parent / "data" / "reconstruction_default"
 
@@ -47,6 +48,11 @@ class Checkpoint:
                 "not an integer; train the checkpoint again"
             )
         return value
+
+    def facts(self) -> dict[str, str]:
+        """Where the model lies, and its card if it has one; for people."""
+        card = self.folder / CARD_FILE
+        return {"model": str(self.folder), "model_card": str(card) if card.is_file() else "none"}
 
 
 def load_checkpoint(folder: str | Path, kind: str) -> Checkpoint:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
 
 from mx_perception.action_units import AU_NUMBERS
 
@@ -23,20 +25,32 @@ EYELIDS = (5, 6, 7)
 BLINK_PAIR = (5, 7)
 
 
+def _live(default: float, description: str, maximum: float | None = None) -> Any:
+    """A setting that may change while the spotter runs; its faces start over then."""
+    return setting(default, description, minimum=0, maximum=maximum, read_only=False)
+
+
 @dataclass(frozen=True)
 class SpotterConfig(Config):
     """Thresholds are scores (0..1), times are sensor time in microseconds."""
 
-    on_score: float = setting(0.5, "An expression begins at this score", minimum=0, maximum=1)
-    off_score: float = setting(0.3, "and ends below this one", minimum=0, maximum=1)
-    confirm_us: int = setting(20_000, "How long the score stays high before ONSET", minimum=0)
-    onset_lag_us: int = setting(0, "Taken off the onset: the score's usual delay", minimum=0)
-    min_duration_us: int = setting(60_000, "Shorter expressions are withdrawn", minimum=0)
-    max_duration_us: int = setting(800_000, "Longer ones are withdrawn: not micro", minimum=1)
-    blink_score: float = setting(
-        0.3, "AU05 and AU07 both above this are a blink", minimum=0, maximum=1
+    on_score: float = _live(0.5, "An expression begins at this score (0..1)", maximum=1)
+    off_score: float = _live(0.3, "An expression ends below this score (0..1)", maximum=1)
+    confirm_us: int = _live(20_000, "How long the score stays high before ONSET, in microseconds")
+    onset_lag_us: int = _live(0, "Taken off the onset, in microseconds: the score's usual delay")
+    min_duration_us: int = _live(60_000, "Expressions of fewer microseconds are withdrawn")
+    max_duration_us: int = _live(
+        800_000, "Expressions of more microseconds are withdrawn: they are not micro"
     )
-    blink_hold_us: int = setting(150_000, "Eyelid units rest this long after one", minimum=0)
+    blink_score: float = _live(0.3, "AU05 and AU07 both above this score are a blink", maximum=1)
+    blink_hold_us: int = _live(
+        150_000, "How long eyelid units are held back after a blink, in microseconds"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.off_score > self.on_score:
+            raise MxError(f"off_score={self.off_score} is above on_score={self.on_score}")
 
 
 @dataclass(frozen=True)

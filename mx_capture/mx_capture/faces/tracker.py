@@ -20,28 +20,55 @@ class TrackerConfig(Config):
     """How faces are followed and cropped."""
 
     crop_scale: float = setting(
-        1.15, "Side of the square crop over that of the face box", minimum=0.5, maximum=4.0
+        1.15,
+        "Side of the square crop over that of the face box",
+        minimum=0.5,
+        maximum=4.0,
+        read_only=False,
     )
     confirm_images: int = setting(
-        3, "Images in a row that must show a new face before it gets an id", minimum=1, maximum=100
+        3,
+        "Images in a row that must show a new face before it gets an id",
+        minimum=1,
+        maximum=100,
+        read_only=False,
     )
     hold_ms: int = setting(
-        200, "A face not seen for this long is still reported, where it was", minimum=0
+        200,
+        "A face not seen for this long is still reported, where it was",
+        minimum=0,
+        read_only=False,
     )
     keep_ms: int = setting(
-        1_500, "A face not seen for this long gets a new id when it comes back", minimum=0
+        1_500,
+        "A face not seen for this long gets a new id when it comes back",
+        minimum=0,
+        read_only=False,
     )
     smoothing_ms: float = setting(
-        60.0, "Time constant of the smoothing of position and size", minimum=0.0, maximum=5_000.0
+        60.0,
+        "Time constant of the smoothing of position and size",
+        minimum=0.0,
+        maximum=5_000.0,
+        read_only=False,
     )
     center_play: float = setting(
-        0.04, "The crop rests while the face moves less than this share of its width", minimum=0.0
+        0.04,
+        "The crop rests while the face moves less than this share of its width",
+        minimum=0.0,
+        read_only=False,
     )
     size_play: float = setting(
-        0.08, "The crop keeps its size while that of the face changes less than this", minimum=0.0
+        0.08,
+        "The crop keeps its size while that of the face changes less than this",
+        minimum=0.0,
+        read_only=False,
     )
     reach: float = setting(
-        0.8, "How far from where it is expected a face is looked for, in face widths", minimum=0.1
+        0.8,
+        "How far from where it is expected a face is looked for, in face widths",
+        minimum=0.1,
+        read_only=False,
     )
 
 

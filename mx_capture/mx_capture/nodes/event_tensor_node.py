@@ -182,6 +182,7 @@ class EventTensorNode(ManagedNode):
         if hasattr(self, "tensorizer"):
             with self._lock:
                 self.health.set_counts(self.tensorizer.totals())
+                self.health.facts.update(self.tensorizer.facts())
         if hasattr(self, "_events"):
             self.health.set_counts({"shed_packets": self._events.shed})
 

@@ -44,6 +44,9 @@ class FaceCameraNode(RgbCameraNode):
         )
         self.humans = FaceTopics(self, self.config(FaceTopicsConfig), pictures=False)
 
+    def update(self) -> None:
+        self.finder.adopt(self.config(FaceFinderConfig), self.config(TrackerConfig))
+
     def start(self) -> None:
         self.faces = self.publish_to(Faces, "faces", RESULT_QOS)
         self.humans.start()

@@ -57,6 +57,9 @@ class FaceDetectorNode(ManagedNode):
         pictures = self.config(PicturesConfig).pictures
         self.humans = FaceTopics(self, self.config(FaceTopicsConfig), pictures)
 
+    def update(self) -> None:
+        self.finder.adopt(self.config(FaceFinderConfig), self.config(TrackerConfig))
+
     def start(self) -> None:
         self.faces = self.publish_to(Faces, "faces", RESULT_QOS)
         self.humans.start()

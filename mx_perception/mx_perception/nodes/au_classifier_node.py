@@ -60,11 +60,13 @@ class AuClassifierNode(ManagedNode):
     def load(self) -> None:
         config = self.config(AuClassifierConfig)
         self.model = AuStream(config.model or DEFAULT_AU, threads=config.threads)
-        self.health.facts["model"] = str(self.model.checkpoint.folder)
+        self.health.facts.update(self.model.checkpoint.facts())
         self.update()
 
     def update(self) -> None:
-        self.spotter = Spotter(self.config(SpotterConfig), self.model.action_units)
+        config = self.config(SpotterConfig)
+        self.spotter = Spotter(config, self.model.action_units)
+        self.health.facts["thresholds"] = f"on {config.on_score:g}, off {config.off_score:g}"
 
     def start(self) -> None:
         self._faces: dict[str, Face] = {}

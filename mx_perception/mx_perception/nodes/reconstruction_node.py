@@ -59,7 +59,7 @@ class ReconstructionNode(ManagedNode):
     def load(self) -> None:
         config = self.config(ReconstructionConfig)
         self.model = Reconstructor(config.model or DEFAULT_RECONSTRUCTION, config.threads)
-        self.health.facts["model"] = str(self.model.checkpoint.folder)
+        self.health.facts.update(self.model.checkpoint.facts())
 
     def start(self) -> None:
         self._faces: dict[str, FaceStreams] = {}
