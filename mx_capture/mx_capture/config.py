@@ -80,11 +80,13 @@ class Config:
                     option, action=argparse.BooleanOptionalAction, default=field.default, help=text
                 )
                 continue
+            choices = field.metadata["choices"]
+            # Construction refuses other values, in one line instead of argparse's twenty.
             parser.add_argument(
                 option,
                 type=types[field.name],
                 default=field.default,
-                choices=field.metadata["choices"],
+                metavar="{" + ",".join(choices) + "}" if choices else None,
                 help=text,
             )
 

@@ -174,6 +174,8 @@ def _bag_of(path: Path) -> Path:
     if not path.exists():
         raise MxError(f"{path} does not exist; give the folder of a session or a recording")
     if path.is_file():
+        if path.suffix != ".mcap":
+            raise MxError(f"{path} is no .mcap file; give the folder of a session or a recording")
         return path.parent
     return path / BAG_FOLDER if (path / BAG_FOLDER).is_dir() else path
 

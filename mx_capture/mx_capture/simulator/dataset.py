@@ -83,7 +83,9 @@ def open_dataset(
                 )
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MxError(f"{folder} exists and holds something else; give another folder")
-    else:
+    left = [session for session in plan if not (folder / session.name / SESSION_FILE).is_file()]
+    _check_space(folder, template, len(left))
+    if not (folder / DATASET_FILE).is_file():
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -93,8 +95,6 @@ def open_dataset(
             folder / DATASET_FILE,
             DatasetInfo(folder.resolve().name, description, "CC0-1.0", settings=settings),
         )
-    left = [session for session in plan if not (folder / session.name / SESSION_FILE).is_file()]
-    _check_space(folder, left)
     return left
 
 
@@ -178,9 +178,10 @@ def _render(folder: Path, session: PlannedSession, report: Callable[[float], Non
     report(1.0)
 
 
-def _check_space(folder: Path, sessions: list[PlannedSession]) -> None:
-    wanted = sum(expected_bytes(session.config) for session in sessions)
-    free = shutil.disk_usage(folder).free
+def _check_space(folder: Path, template: SessionConfig, sessions: int) -> None:
+    wanted = sessions * expected_bytes(template)
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(there).free
     if wanted > free:
         raise MxError(
             f"{folder} needs about {wanted / 1e9:.1f} GB and has {free / 1e9:.1f} GB free; "

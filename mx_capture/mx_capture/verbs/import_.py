@@ -114,7 +114,7 @@ def _write(
     sessions = list(sessions)
     counts: dict[str, int] = {}
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         total = progress.add_task("sessions", total=len(sessions))
         for session in sessions:
             target = folder / (name or session.name)

@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
             heard = ", ".join(sorted(topic for topic, count in listening.items() if count))
             seconds = (session.end_ns - session.start_ns) / 1e9 / config.rate
             listeners = heard or "nothing"
-            console.print(f"playing {seconds:.3g} s; subscribed: {listeners}", soft_wrap=True)
+            console.print(f"playing {seconds:.2f} s; subscribed: {listeners}", soft_wrap=True)
             status.update("playing (Ctrl-C ends)")
 
         counters = replay(session, config, topics, options.wait, show)
