@@ -6,6 +6,7 @@ NODES = (
     "face_camera_node",
     "face_detector_node",
     "recorder_node",
+    "replay_node",
     "rgb_camera_node",
     "simulator_node",
 )

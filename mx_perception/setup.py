@@ -2,6 +2,7 @@ from setuptools import find_packages, setup
 
 NODES = (
     "au_classifier_node",
+    "evaluation_node",
     "overlay_node",
     "reconstruction_node",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +14,7 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from mx_capture.conversions import ns_to_time
@@ -42,8 +45,8 @@ class ReplayNode(Node):
             for topic in topics
         }
 
-    def wait_for_subscribers(self, limit_s: float | None) -> dict[str, int]:
-        """Wait until somebody listens and nobody new has come for a second.
+    def wait_for_subscribers(self, limit_s: float | None, listeners: int = 1) -> dict[str, int]:
+        """Wait until so many listen, to all topics together, and nobody new came for a second.
 
         `limit_s`: give up waiting after this time; None: wait for ever. Returns the number of
         subscribers by topic.
@@ -55,7 +58,7 @@ class ReplayNode(Node):
             counts = self.subscribers()
             if counts != before:
                 before, changed_at = counts, now
-            if any(counts.values()) and now - changed_at >= _SETTLED_S:
+            if sum(counts.values()) >= listeners and now - changed_at >= _SETTLED_S:
                 return counts
             if limit_s is not None and now - begin >= limit_s:
                 return counts
@@ -90,8 +93,9 @@ def replay(
     topics: set[str],
     wait_s: float | None,
     started: Callable[[dict[str, int]], None],
+    listeners: int = 1,
 ) -> PlayerCounters:
-    """Wait for subscribers, at most `wait_s`, then play to the end; Ctrl-C raises as usual.
+    """Wait for `listeners`, at most `wait_s`, then play to the end; Ctrl-C raises as usual.
 
     `started` gets the number of subscribers by topic. Raises MxError as `ReplayNode` does.
     """
@@ -100,7 +104,7 @@ def replay(
     node = None
     try:
         node = ReplayNode(session, topics)
-        started(node.wait_for_subscribers(wait_s))
+        started(node.wait_for_subscribers(wait_s, listeners))
         counters = Replayer(session, config, topics=topics).run(node.publish, node.tick)
         node.flush()
         return counters
@@ -131,3 +135,28 @@ def _message_class(type_name: str, topic: str) -> Any:
             f"{topic} is of type {type_name}, which is not installed; install {package}, or "
             "choose other topics with --topics"
         ) from error
+
+
+def main() -> None:
+    """The executable for launch files; people use `./mx replay`."""
+    parser = argparse.ArgumentParser(prog="replay_node", description="Play a session once.")
+    parser.add_argument("session", help="folder of a session or of a rosbag2")
+    parser.add_argument("--listeners", type=int, default=1, help="wait for so many subscriptions")
+    PlayerConfig.add_arguments(parser)
+    try:
+        options = parser.parse_args(remove_ros_args(sys.argv)[1:])
+        session, config = RawSession(options.session), PlayerConfig.from_arguments(options)
+        counters = replay(
+            session,
+            config,
+            set(session.topics),
+            None,
+            lambda _: print("playing", flush=True),
+            options.listeners,
+        )
+        print(f"played {counters.items} messages, {counters.late} of them late", flush=True)
+    except MxError as error:
+        print(f"mx: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -29,18 +29,20 @@ class FrameScores:
 
     def add(
         self,
-        age_ms: int,
+        start_ns: int,
+        end_ns: int,
         key: np.ndarray,
         target: np.ndarray,
         events: np.ndarray,
         frame: np.ndarray,
         uncertainty: np.ndarray | None = None,
     ) -> None:
-        """Grey pictures `(H, W) uint8` of one window, and its events `(T, P, H, W) uint8`."""
+        """Grey pictures `(H, W) uint8` of a window in ROS time, its events `(T, P, H, W) uint8`."""
+        age_ms = round((end_ns - start_ns) / 1e6)
         mask = metrics.motion_mask(key, target)
         integrated = self.integration(key[np.newaxis], events)[0]
         pictures = dict(zip(METHODS, (frame, key, integrated), strict=True))
-        row: dict[str, Any] = {"age_ms": age_ms, "moved": float(mask.mean())}
+        row: dict[str, Any] = {"end_ns": end_ns, "age_ms": age_ms, "moved": float(mask.mean())}
         for name, picture in pictures.items():
             values = metrics.frame_quality(picture, target, mask)
             row[name] = [None if np.isnan(value) else round(value, 4) for value in values]
@@ -63,6 +65,14 @@ class FrameScores:
                 heapq.heappush(kept, (worth, -number, shown))
                 if len(kept) > _EXAMPLES:
                     heapq.heappop(kept)
+
+    def report(self, begin_ns: int) -> list[dict[str, Any]]:
+        """The rows in order of time; `at_s` is the time of the frame since `begin_ns`."""
+        return [
+            {"at_s": round((row["end_ns"] - begin_ns) / 1e9, 3)}
+            | {name: value for name, value in row.items() if name != "end_ns"}
+            for row in sorted(self.rows, key=lambda row: (row["end_ns"], row["age_ms"]))
+        ]
 
     def examples(self) -> list[tuple[float, dict[str, np.ndarray]]]:
         """(gain over the key frame in dB inside the motion mask, pictures), best first."""

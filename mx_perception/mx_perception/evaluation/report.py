@@ -35,7 +35,7 @@ def merge(results: Iterable[Figures], models: Mapping[str, Any]) -> dict[str, An
                 for status in ("evaluated", "partial", "skipped")
             },
             "seconds": sum(figures["seconds"] for figures in used),
-            "subjects": len({figures["subject"] for figures in used}),
+            "subjects": len({figures["subject"] for figures in used} - {""}),
         },
         "left_out": _left_out(sessions),
         "action_units": _action_units(labelled),

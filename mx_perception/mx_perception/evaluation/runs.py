@@ -19,7 +19,6 @@ from mx_capture.errors import MxError
 from mx_capture.files import READERS
 from mx_capture.recording.session_info import BAG_FOLDER, SESSION_FILE
 
-from mx_perception.checkpoint import ONNX_FILE
 from mx_perception.evaluation.session import (
     RESULT_FORMAT,
     EvaluationConfig,
@@ -69,7 +68,7 @@ def evaluate_all(
     Interrupted, it goes on from the sessions that are done. Their results are in `out/sessions`.
     Raises MxError for models that cannot be used, and a scheduler that does not answer.
     """
-    models = model_digests(config)
+    models = Evaluator(config).models()
     (out / RESULTS).mkdir(parents=True, exist_ok=True)
     left = []
     for task in tasks:
@@ -107,23 +106,6 @@ def store(out: Path, task: Task, result: SessionResult, fingerprint: str) -> Non
     part = path.with_suffix(".json.part")
     part.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     part.replace(path)
-
-
-def model_digests(config: EvaluationConfig) -> dict[str, Any]:
-    """What the report says of the models; raises MxError for models that cannot be used."""
-    evaluator = Evaluator(config)
-    found = {}
-    for kind, checkpoint in (
-        ("action_units", evaluator.au.checkpoint),
-        ("reconstruction", evaluator.reconstructor.checkpoint),
-    ):
-        digest = hashlib.sha256((checkpoint.folder / ONNX_FILE).read_bytes()).hexdigest()
-        found[kind] = {
-            "name": checkpoint.folder.name,
-            "sha256": digest,
-            "architecture": checkpoint.architecture.get("name"),
-        }
-    return found
 
 
 def _results(

@@ -23,10 +23,9 @@ from mx_capture.tensorizer import StampedTensor, TensorizerConfig, crop_face
 
 from mx_perception.au_stream import AuStream
 from mx_perception.baselines import Integration
-from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION
-from mx_perception.evaluation.capture import CaptureWatch
-from mx_perception.evaluation.frames import EVERY, FrameScores, grey
-from mx_perception.evaluation.timeline import Timeline
+from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, ONNX_FILE
+from mx_perception.evaluation.frames import EVERY, grey
+from mx_perception.evaluation.gathered import Gathered
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter
 
@@ -78,7 +77,7 @@ class Evaluator:
         figures: dict[str, Any] = {"session": name, "format": RESULT_FORMAT}
         began, cpu = time.perf_counter(), time.process_time()
         try:
-            figures |= _describe(path)
+            figures |= describe(path)
             source = open_source(path)
             if source.event_size is None:
                 raise MxError(f"{name} has no events; everything here is read from events")
@@ -87,7 +86,8 @@ class Evaluator:
         except MxError as error:
             reason = str(error).replace(str(path), name)
             return SessionResult({**figures, "status": "skipped", "reason": reason})
-        figures |= run.figures()
+        totals = run.pipeline.tensorizer.totals()
+        figures |= run.gathered.figures(source, totals)
         timing = {
             "seconds": figures["seconds"],
             "wall_s": time.perf_counter() - began,
@@ -95,24 +95,38 @@ class Evaluator:
             "step_ms": run.step_ms,
             "frame_ms": run.frame_ms,
         }
-        return SessionResult(figures, run.pictures(), timing)
+        return SessionResult(figures, run.gathered.pictures(), timing)
+
+    def gathered(self) -> Gathered:
+        """An empty one, for these models."""
+        height, width = self.reconstructor.event_shape[2:]
+        return Gathered.of(self.tensor, (height, width), self.au.action_units, self.integration)
+
+    def models(self) -> dict[str, Any]:
+        """What the report says of the models."""
+        found = {}
+        for kind, checkpoint in (
+            ("action_units", self.au.checkpoint),
+            ("reconstruction", self.reconstructor.checkpoint),
+        ):
+            digest = hashlib.sha256((checkpoint.folder / ONNX_FILE).read_bytes()).hexdigest()
+            found[kind] = {
+                "name": checkpoint.folder.name,
+                "sha256": digest,
+                "architecture": checkpoint.architecture.get("name"),
+            }
+        return found
 
 
 class _Run:
     def __init__(self, evaluator: Evaluator, path: Path, source: Source) -> None:
         self.evaluator, self.source = evaluator, source
         self.pipeline = Pipeline(evaluator_pipeline(evaluator, path))
-        self.timeline = Timeline(evaluator.au.hop_us, evaluator.au.action_units)
-        self.capture = CaptureWatch()
-        self.frames = FrameScores(evaluator.integration)
-        self.digests: dict[str, Any] = {}
-        self.tensors = 0
+        self.gathered = evaluator.gathered()
         self.step_ms: list[float] = []
         self.frame_ms: list[float] = []
         self._spotter = Spotter(action_units=evaluator.au.action_units)
         self._history: deque[tuple[int, np.ndarray, dict[str, Roi]]] = deque(maxlen=max(AGES) + 15)
-        self._found_in = {"frames": 0, "events": 0}
-        self._images = 0
         self._windows = 0
 
     def all(self) -> None:
@@ -128,88 +142,27 @@ class _Run:
                 elif isinstance(result, FacesFound):
                     self._faces(item, result)
                 elif isinstance(result, Label):
-                    self.timeline.labels.append(result)
+                    self.gathered.timeline.labels.append(result)
             stream = self.pipeline.tensorizer.stream
-            self.capture.see(item, stream.now_us if stream is not None else None)
-            self._images += isinstance(item, Frame)
-
-    def figures(self) -> dict[str, Any]:
-        """Everything that is reported; parts that could not be evaluated say why."""
-        missing = self._missing()
-        found: dict[str, Any] = {
-            "status": "partial" if missing else "evaluated",
-            "missing": missing,
-            "event_size": list(self.source.event_size or ()),
-            "seconds": round(self.source.duration_ns / 1e9, 3),
-            "capture": self.capture.report(self.pipeline.tensorizer.totals()),
-            "faces": {"tracks": len(self.digests), **self._found_in, "images": self._images},
-            "tensors": {
-                "count": self.tensors,
-                "sha256": sorted(digest.hexdigest() for digest in self.digests.values()),
-            },
-            "hop_us": self.evaluator.au.hop_us,
-            "reconstruction": self.frames.rows,
-        }
-        if "action_units" not in missing:
-            found["clips"] = self.timeline.clips()
-            found["hop_counts"] = self.timeline.hop_counts()
-            found["spotting"] = self.timeline.spotting()
-        return found
-
-    def pictures(self) -> dict[str, np.ndarray]:
-        """The trace of scores with its labels, and example frames."""
-        start_ns, scores, _ = self.timeline.table()
-        labels = [
-            (au, (label.onset_ns - start_ns) / 1e9, (label.offset_ns - start_ns) / 1e9)
-            for label in self.timeline.labels
-            for au in label.au
-        ]
-        arrays = {
-            "scores": np.round(scores.astype(np.float32), 3).astype(np.float16),
-            "labels": np.array(labels, np.float64).reshape(-1, 3),
-        }
-        for number, (gain, shown) in enumerate(self.frames.examples()):
-            arrays[f"example_{number}_gain"] = np.array(gain)
-            arrays |= {f"example_{number}_{name}": value for name, value in shown.items()}
-        return arrays
-
-    def _missing(self) -> dict[str, str]:
-        missing = {}
-        faces = "no face was found for long enough to be tracked"
-        if not self.timeline.labels:
-            missing["action_units"] = "no labels: scores cannot be compared with anything"
-        elif not self.tensors:
-            missing["action_units"] = faces
-        wanted = self.evaluator.reconstructor.event_shape[2:]
-        if self.source.frame_size is None:
-            missing["reconstruction"] = "no RGB frames: no key frames, and nothing to compare with"
-        elif wanted != (self.evaluator.tensor.height, self.evaluator.tensor.width):
-            missing["reconstruction"] = (
-                f"the reconstruction model takes crops of {wanted[1]}x{wanted[0]}, the Action Unit "
-                f"model of {self.evaluator.tensor.width}x{self.evaluator.tensor.height}"
-            )
-        elif not self.frames.rows:
-            missing["reconstruction"] = faces + " in RGB frames"
-        return missing
+            self.gathered.capture.see(item, stream.now_us if stream is not None else None)
+            self.gathered.images += isinstance(item, Frame)
 
     def _step(self, stamped: StampedTensor) -> None:
         tensor, au = stamped.tensor, self.evaluator.au
         face = tensor.face_id
-        self.tensors += 1
-        digest = self.digests.setdefault(face, hashlib.sha256())
-        digest.update(tensor_bytes(stamped.end_ns, tensor.data))
+        self.gathered.add_tensor(face, stamped.end_ns, tensor.data)
         began = time.perf_counter()
         if tensor.discontinuity:
             self._spotter.reset(face)
         scores = au.step({face: tensor.data}, reset={face} if tensor.discontinuity else ())[face]
         found = self._spotter.update(face, stamped.end_ns, scores)
         self.step_ms.append((time.perf_counter() - began) * 1e3)
-        self.timeline.add_scores(face, stamped.end_ns, scores, au.evidence[face])
+        self.gathered.timeline.add_scores(face, stamped.end_ns, scores, au.evidence[face])
         for expression in found:
-            self.timeline.add_expression(stamped.end_ns, expression)
+            self.gathered.timeline.add_expression(stamped.end_ns, expression)
 
     def _faces(self, item: Packet | Frame | Label, result: FacesFound) -> None:
-        self._found_in["events" if result.in_events else "frames"] += bool(result.faces)
+        self.gathered.found_in["events" if result.in_events else "frames"] += bool(result.faces)
         if isinstance(item, Frame) and not result.in_events:
             rois = {face.id: face.roi for face in result.faces}
             self._history.append((item.stamp_ns, item.image, rois))
@@ -217,7 +170,7 @@ class _Run:
     def _frame(self, stamped: StampedTensor) -> None:
         """Each tenth window as the node has it, and between those one with an older key frame."""
         number, self._windows = self._windows, self._windows + 1
-        if self._missing_shape() or number % (EVERY // 2):
+        if not self.gathered.crops_fit or number % (EVERY // 2):
             return
         face = stamped.tensor.face_id
         stamps = [stamp for stamp, _, _ in self._history]
@@ -237,8 +190,9 @@ class _Run:
         began = time.perf_counter()
         frame, uncertainty = self.evaluator.reconstructor.reconstruct(events, key)
         self.frame_ms.append((time.perf_counter() - began) * 1e3)
-        age_ms = round((stamps[end] - stamps[start]) / 1e6)
-        self.frames.add(age_ms, key, target, events, grey(frame), uncertainty)
+        self.gathered.frames.add(
+            stamps[start], stamps[end], key, target, events, grey(frame), uncertainty
+        )
 
     def _events_since(self, start: int, end: int, face: str) -> np.ndarray | None:
         tensorizer = self.pipeline.tensorizer
@@ -256,10 +210,6 @@ class _Run:
         )
         return None if tensor is None else tensor.data
 
-    def _missing_shape(self) -> bool:
-        wanted = self.evaluator.reconstructor.event_shape[2:]
-        return wanted != (self.evaluator.tensor.height, self.evaluator.tensor.width)
-
 
 def evaluator_pipeline(evaluator: Evaluator, path: Path) -> PipelineConfig:
     """The nodes' configuration, with the models' crop and hop and the session's calibration."""
@@ -276,13 +226,11 @@ def evaluator_pipeline(evaluator: Evaluator, path: Path) -> PipelineConfig:
     )
 
 
-def tensor_bytes(end_ns: int, data: np.ndarray) -> bytes:
-    """What identifies a tensor in a digest: its stamp and its counts."""
-    return int(end_ns).to_bytes(8, "little", signed=True) + data.tobytes()
+def describe(path: Path) -> dict[str, Any]:
+    """Who and what a session shows; files have no session.yaml, and little is known of them.
 
-
-def _describe(path: Path) -> dict[str, Any]:
-    """Who and what a session shows; files have no session.yaml, and little is known of them."""
+    Raises MxError for a session without a readable session.yaml, or of another version.
+    """
     if not path.is_dir():
         return {
             "origin": path.suffix.lstrip("."),

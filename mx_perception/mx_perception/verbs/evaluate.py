@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mx_capture.errors import MxError
 from rich.console import Console
 from rich.progress import Progress
 
-from mx_perception.evaluation.report import merge
-from mx_perception.evaluation.runs import evaluate_all, find_tasks, model_digests, stored
-from mx_perception.evaluation.session import EvaluationConfig, SessionResult
+from mx_perception.evaluation.results import report_files
+from mx_perception.evaluation.runs import evaluate_all, find_tasks, stored
+from mx_perception.evaluation.session import EvaluationConfig, Evaluator
 from mx_perception.evaluation.words import summary
 
 INCOMPLETE = 3
@@ -57,26 +54,8 @@ def main(argv: list[str]) -> int:
             if before:
                 progress.console.print(f"{task.name}: done before")
     results = [result for task in tasks if (result := stored(out, task)) is not None]
-    report = write_report(out, results, model_digests(config))
+    report = report_files(out, results, Evaluator(config).models())
     for line in summary(report):
         print(line)
     print(f"wrote {out / 'report.html'} and {out / 'report.json'}")
     return INCOMPLETE if report["left_out"] else 0
-
-
-def write_report(
-    out: Path, results: list[SessionResult], models: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Merge and write; returns what report.json holds."""
-    # Matplotlib is needed here only, and takes a while to import.
-    from mx_perception.evaluation.page import page
-
-    results = sorted(results, key=lambda result: str(result.figures["session"]))
-    report = merge((result.figures for result in results), models)
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    for name, content in (("report.json", text), ("report.html", page(report, results))):
-        part = out / f"{name}.part"
-        part.write_text(content, encoding="utf-8")
-        part.replace(out / name)
-    return report
