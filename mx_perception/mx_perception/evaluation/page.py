@@ -81,7 +81,7 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
             "always says yes.",
         )
     shown = sorted(
-        (r for r in results if len(r.pictures.get("labels", ()))),
+        (r for r in results if len(r.pictures.get("labels", ())) and len(r.pictures["scores"])),
         key=lambda r: (-len(r.pictures["labels"]), r.figures["session"]),
     )[:_TRACES]
     if shown:

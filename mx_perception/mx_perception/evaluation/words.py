@@ -18,11 +18,12 @@ def _sessions(report: Mapping[str, Any]) -> str:
     kind = "simulated: no real person was recorded" if origins == {"simulator"} else "not simulated"
     if "simulator" in origins and origins != {"simulator"}:
         kind = "partly simulated"
-    people = found["subjects"]
-    line = (
-        f"{found['total']} sessions, {found['seconds'] / 60:.1f} minutes of {people} "
-        f"{'person' if people == 1 else 'people'}; the faces are {kind}."
-    )
+    total, people, seconds = found["total"], found["subjects"], found["seconds"]
+    length = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+    line = f"{total} session{'' if total == 1 else 's'}, {length}"
+    if people:
+        line += f" of {people} {'person' if people == 1 else 'people'}"
+    line += f"; the faces are {kind}."
     if found["partial"] or found["skipped"]:
         line += (
             f" {found['evaluated']} were evaluated as a whole, {found['partial']} in part, "

@@ -38,6 +38,7 @@ class EvaluationNodeConfig(Config):
     session: str = setting("", "Folder of the session that is replayed, for its description")
     out: str = setting("evaluation", "Folder for report.json and report.html")
     silence_s: float = setting(5.0, "Write the report after this long without input", minimum=0.5)
+    end: bool = setting(True, "End with the report, and a launch file with it")
 
 
 class EvaluationNode(ManagedNode):
@@ -122,8 +123,8 @@ class EvaluationNode(ManagedNode):
         for line in self.live.write(out):
             self.get_logger().info(line)
         self.get_logger().info(f"wrote {out / 'report.html'} and {out / 'report.json'}")
-        # The launch file ends with this node.
-        rclpy.try_shutdown()
+        if self._settings.end:
+            rclpy.try_shutdown()
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Face frames reconstructed from the events since the last RGB frame.
 
 `frame_tensors` (events between two frames) and `face_crops` (the face in the later frame) are
-paired per face by message_filters; the crop of the pair before is the key frame.
+paired per face by message_filters; the crop of the earlier frame is the key frame.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ from mx_perception.checkpoint import DEFAULT_RECONSTRUCTION
 from mx_perception.reconstruction import Reconstructor
 
 
+_KEPT = 30
+"""Crops a face: tensors wait for events, and come up to a second later."""
+
+
 @dataclass(frozen=True)
 class ReconstructionConfig(Config):
     """Settings of the reconstruction."""
@@ -41,7 +45,7 @@ class FaceStreams:
 
     def __init__(self) -> None:
         self.tensors, self.crops = SimpleFilter(), SimpleFilter()
-        self.key: Image | None = None
+        self.recent: deque[Image] = deque(maxlen=_KEPT)
         self.pairs: deque[tuple[mx.EventTensor, Image]] = deque()
         self._synchronizer = TimeSynchronizer([self.tensors, self.crops], 30)
         # Only enqueue: this runs inside the filter's lock.
@@ -74,14 +78,16 @@ class ReconstructionNode(ManagedNode):
 
     def on_crop(self, message: Image) -> None:
         face = self._faces.setdefault(message.header.frame_id.removeprefix("face_"), FaceStreams())
+        face.recent.append(message)
         face.crops.signalMessage(message)
         self.reconstruct(face)
 
     def reconstruct(self, face: FaceStreams) -> None:
         while face.pairs:
-            tensor, crop = face.pairs.popleft()
-            key, face.key = face.key, crop
-            if key is None or key.header.stamp != tensor.window_start:
+            tensor, _ = face.pairs.popleft()
+            start = tensor.window_start
+            key = next((crop for crop in face.recent if crop.header.stamp == start), None)
+            if key is None:
                 self.health.count("without_key_frame")
                 continue
             self.health.count("paired")

@@ -1,0 +1,145 @@
+"""Evaluation: the same figures by any number of workers, and every bad session named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_person import write_drawn
+from mx_capture.errors import MxError
+from mx_capture.stream import Frame, Label, Packet
+from mx_perception.evaluation.capture import CaptureWatch
+from mx_perception.evaluation.report import classification, merge
+from mx_perception.evaluation.timeline import Timeline
+from mx_perception.spotter import OFFSET, ONSET, MicroExpression
+from mx_perception.verbs.evaluate import main
+
+HOP_NS = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    for subject in ("s01", "s02"):
+        write_drawn(folder / subject, subject)
+    return folder
+
+
+def test_workers_change_nothing_and_nothing_is_done_twice(people: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([str(people), "--out", str(one)]) == 0
+    assert main([str(people), "--out", str(two), "--workers", "2"]) == 0
+    assert (one / "report.json").read_bytes() == (two / "report.json").read_bytes()
+    report = json.loads((one / "report.json").read_text())
+    assert report["sessions"]["evaluated"] == 2 and report["left_out"] == []
+    figures = report["per_session"][0]
+    assert [clip["au"] for clip in figures["clips"]] == [12, 26, 0]
+    assert figures["tensors"]["count"] > 150 and figures["capture"]["lost_packets"] == 0
+    assert {row["age_ms"] for row in figures["reconstruction"]} >= {32, 96}
+    page = (one / "report.html").read_text()
+    assert "http" not in page.replace("http-equiv", "") and page.count("data:image/png") >= 5
+    # A second run takes what is there.
+    kept = (one / "sessions" / "s01.json").stat().st_mtime_ns
+    assert main([str(people), "--out", str(one)]) == 0
+    assert (one / "sessions" / "s01.json").stat().st_mtime_ns == kept
+    assert json.loads((one / "report.json").read_text()) == report
+
+
+def test_bad_sessions_are_named_and_the_rest_is_evaluated(people: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(people / "s01", study / "good")
+    write_drawn(study / "no_rgb", frames=False)
+    write_drawn(study / "no_labels", labels=False)
+    write_drawn(study / "no_face", face=False)
+    for name in ("killed", "newer", "broken"):
+        shutil.copytree(people / "s01", study / name)
+    (study / "killed" / "recording" / "metadata.yaml").unlink()
+    text = (study / "newer" / "session.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("software_version")]
+    (study / "newer" / "session.yaml").write_text("\n".join([*lines, "software_version: 9.1.0"]))
+    (study / "broken" / "session.yaml").write_text("subject: [")
+    assert main([str(study), "--out", str(tmp_path / "out")]) == 3
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["sessions"]["total"] == 7
+    reasons = {(item["session"], item["part"]): item["reason"] for item in report["left_out"]}
+    assert "no RGB" in reasons["no_rgb", "reconstruction"]
+    assert "no labels" in reasons["no_labels", "action_units"]
+    assert "no face" in reasons["no_face", "action_units"]
+    assert "recover" in reasons["killed", "all"]
+    assert "9.1.0" in reasons["newer", "all"]
+    assert "YAML" in reasons["broken", "all"]
+    assert ("good", "all") not in reasons
+    assert str(tmp_path) not in (tmp_path / "out" / "report.json").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(name in page for name in ("no_rgb", "no_labels", "killed", "newer", "broken"))
+
+
+def test_nothing_to_evaluate_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MxError, match="no session"):
+        main([str(tmp_path), "--out", str(tmp_path / "out")])
+    with pytest.raises(MxError, match="does not exist"):
+        main([str(tmp_path / "gone"), "--out", str(tmp_path / "out")])
+
+
+def label(au: int, onset: float, offset: float) -> Label:
+    stamps = (round(second * 1e9) for second in (onset, (onset + offset) / 2, offset))
+    return Label("s", (au,), (0.5,), *stamps, "simulator", "")
+
+
+def test_a_perfect_stream_gets_perfect_figures() -> None:
+    timeline = Timeline(10_000)
+    timeline.labels += [label(12, 1.0, 1.3), label(4, 2.0, 2.3)]
+    for hop in range(400):
+        scores, evidence = np.zeros(14, np.float32), np.zeros(15, np.float32)
+        evidence[14] = 0.1
+        for column, begin in ((8, 100), (2, 200)):
+            if begin <= hop < begin + 30:
+                scores[column] = evidence[column] = 1.0
+        timeline.add_scores("f00000", (hop + 1) * HOP_NS, scores, evidence)
+    for au, onset in ((12, 1_000_000_000), (4, 2_000_000_000)):
+        for phase, offset in ((ONSET, 0), (OFFSET, onset + 300_000_000)):
+            found = MicroExpression("f00000", au, phase, onset, onset, offset, 1.0)
+            timeline.add_expression(onset + 50_000_000, found)
+    clips = timeline.clips()
+    assert [clip["au"] for clip in clips] == [12, 4, 0]
+    assert all(clip["evidence"] == clip["scores"] == clip["au"] for clip in clips)
+    counts = timeline.hop_counts()
+    assert sum(counts["hit"]) == 60 and sum(counts["missed"]) == sum(counts["false"]) == 0
+    spotting = timeline.spotting()
+    assert spotting["hits"] == spotting["labels"] == 2 and spotting["false_alarms"] == 0
+    assert spotting["latencies_ms"] == (50.0, 50.0)
+
+
+def test_a_face_that_was_not_seen_counts_as_wrong() -> None:
+    timeline = Timeline(10_000)
+    timeline.labels += [label(12, 1.0, 1.3), label(4, 3.0, 3.3)]
+    for hop in (*range(100, 140), *range(390, 400)):
+        timeline.add_scores("f00000", (hop + 1) * HOP_NS, np.eye(14)[8], np.eye(15)[8])
+    clips = [clip for clip in timeline.clips() if clip["au"]]
+    assert [clip["evidence"] for clip in clips] == [12, None]
+    found = classification(clips, "evidence")
+    assert found is not None and found["accuracy"] == 0.5 and found["unseen"] == 1
+    assert found["uf1"] is None and "AU01" in found["absent"]
+
+
+def test_losses_and_drift_are_seen() -> None:
+    watch = CaptureWatch()
+    for i in range(500):
+        if not 100 <= i < 103:
+            packet = Packet(i * 10_000_000, i, "evt3", 1, 1, 0, b"")
+            watch.see(packet, round(i * 10_000 * 1.00005))
+        if i % 3 == 0 and i != 30:
+            watch.see(Frame(i * 10_000_000, np.zeros((1, 1), np.uint8)))
+    report = watch.report()
+    assert report["lost_packets"] == 3 and report["lost_frames"] == 1
+    assert report["drift_ppm"] == pytest.approx(50, abs=2)
+
+
+def test_an_empty_report_is_a_report() -> None:
+    skipped = {"session": "a", "status": "skipped", "reason": "it is empty"}
+    report = merge([skipped], {})
+    assert report["action_units"] is None and report["sessions"]["skipped"] == 1
+    assert report["left_out"] == [{"session": "a", "part": "all", "reason": "it is empty"}]
