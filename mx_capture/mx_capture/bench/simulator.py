@@ -1,7 +1,7 @@
 """What the simulator gives: its speed, events of each Action Unit, how many faces are found.
 
-Run it by `python -m mx_capture.bench.simulator --speed`, `--events`, `--faces 500`, which print
-JSON, or `--picture FILE`, `--event-picture FILE` in the environment of `./mx`.
+`./mx bench simulator --speed`, `--events` and `--faces 500` print JSON; `--picture FILE` and
+`--event-picture FILE` draw what docs/simulator.md shows. Without any of these: `--speed`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,11 @@ def draw_picture(path: Path, people: int = 9) -> None:
         {1: 0.8, 2: 0.8, 5: 0.9, 26: 0.7, 25: 0.4},
         {45: 1.0},
     ]
-    rows = []
+    titles = []
+    for act in acts:
+        shown = [f"AU{unit:02d}" for unit in act if unit != 25]  # 25: lips part, drawn only.
+        titles.append(_title("+".join(shown) or "neutral", 192))
+    rows = [np.concatenate(titles, 1)]
     for seed in range(_FIRST_PERSON, _FIRST_PERSON + people):
         scene = Scene(replace(_PLAIN, seed=seed, sensor="640x480", face_share=0.6))
         row = []
@@ -127,6 +131,13 @@ def draw_picture(path: Path, people: int = 9) -> None:
             row.append(cv2.resize(crop, (192, 192), interpolation=cv2.INTER_AREA))
         rows.append(np.concatenate(row, 1))
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def _title(text: str, width: int) -> np.ndarray:
+    """(22, width, 3) uint8: words on white."""
+    strip = np.full((22, width, 3), 255, np.uint8)
+    cv2.putText(strip, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
+    return strip
 
 
 def draw_events(path: Path, seed: int = _FIRST_PERSON + 5) -> None:
@@ -153,15 +164,21 @@ def draw_events(path: Path, seed: int = _FIRST_PERSON + 5) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(prog="mx_capture.bench.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="./mx bench simulator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--speed", action="store_true", help="speed of every sensor preset")
     parser.add_argument("--events", action="store_true", help="events of each Action Unit")
     parser.add_argument("--faces", type=int, metavar="N", help="detection of N people")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="sheet of people")
     parser.add_argument("--event-picture", type=Path, metavar="FILE", help="sheet of events")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     options = parser.parse_args(argv)
     results: dict[str, Any] = {}
-    if options.speed:
+    asked = options.events or options.faces or options.picture or options.event_picture
+    if options.speed or not asked:
         results["speed"] = {sensor: measure_speed(sensor, 10.0) for sensor in SENSOR_SIZES}
     if options.events:
         results["events"] = measure_events(20, 0.3)
@@ -173,6 +190,8 @@ def main(argv: list[str] | None = None) -> int:
         draw_events(options.event_picture)
     if results:
         print(json.dumps(results, indent=1))
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

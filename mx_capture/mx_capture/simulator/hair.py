@@ -144,6 +144,9 @@ def _scalp_shells(identity: Identity, shape: ShapeField, level: int) -> list[Par
     for shell in range(count):
         share = (shell + 1) / count
         density = 1.0 if shell == 0 else 1.05 - 0.3 * share
+        if identity.hair_style == "curly":
+            # Far from the head, holes would show the background, as through a net.
+            density = 1.15 - 0.2 * share**2
         if identity.hair_style in ("buzz", "bald"):
             density = 0.75 - 0.25 * share
         shift = 0.07 * shell / max(1, count - 1)
