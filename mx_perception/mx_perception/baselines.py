@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from mx_perception import metrics
-from mx_perception.frame_pairs import FramePairs, picture
+
+if TYPE_CHECKING:
+    # It needs torch, and these are used where there is none.
+    from mx_perception.frame_pairs import FramePairs
 
 CONTRASTS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3)
 DECAYS = (1.0, 0.9, 0.75)
@@ -85,6 +88,11 @@ def fit_linear(pairs: FramePairs, most: int = 1500) -> LinearFit:
 def as_json(integration: Integration) -> dict[str, Any]:
     """What a checkpoint keeps of the fitted integration."""
     return {"contrast": integration.contrast, "decay": integration.decay}
+
+
+def picture(image: np.ndarray) -> np.ndarray:
+    """`(C, H, W)` as `(H, W)` or `(H, W, 3)`."""
+    return image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
 
 
 def _features(key: np.ndarray, events: np.ndarray) -> np.ndarray:

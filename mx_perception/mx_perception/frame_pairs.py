@@ -109,11 +109,6 @@ def pairs_of(source: Source, config: CvaeConfig, rng: np.random.Generator) -> It
             del frames[stamp]
 
 
-def picture(image: np.ndarray) -> np.ndarray:
-    """`(C, H, W)` as `(H, W)` or `(H, W, 3)`."""
-    return image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
-
-
 def _pair(
     pipeline: Pipeline,
     frames: dict[int, tuple[np.ndarray, dict[str, Roi]]],

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mx_perception import metrics
+from mx_perception.baselines import picture
 from mx_perception.degrade import DegradeConfig, degrade
-from mx_perception.frame_pairs import FramePairs, picture
+from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import Cvae
 
 FRESH_MS = 200

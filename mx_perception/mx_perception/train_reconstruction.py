@@ -16,11 +16,11 @@ from mx_capture.errors import MxError
 from torch import Tensor
 
 from mx_perception import metrics
-from mx_perception.baselines import as_json, fit_integration, fit_linear
+from mx_perception.baselines import as_json, fit_integration, fit_linear, picture
 from mx_perception.dataset import Track
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.folds import Fold, default_folds, make_folds
-from mx_perception.frame_pairs import FramePairs, picture, read_pairs
+from mx_perception.frame_pairs import FramePairs, read_pairs
 from mx_perception.networks.cvae import Cvae, CvaeConfig, CvaeOutput
 from mx_perception.networks.export import load_reconstruction, save_reconstruction
 from mx_perception.progress import TrainingState, restore, store
@@ -86,8 +86,14 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
             label = f"no_{name.removeprefix('use_')}"
             network, start = place / label, Cvae(changed)
             ablations[label] = train_network(
-                start, pairs.of(fold.train), pairs.of(fold.test), network, shorter, degradation,
-                report, arguments.resume,
+                start,
+                pairs.of(fold.train),
+                pairs.of(fold.test),
+                network,
+                shorter,
+                degradation,
+                report,
+                arguments.resume,
             )
         results.append(
             train_fold(
