@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from mx_capture.errors import MxError
@@ -11,17 +12,31 @@ from mx_capture.errors import MxError
 
 @dataclass(frozen=True)
 class Fold:
-    """Subjects to train on and subjects to test on; they share nobody."""
+    """Subjects to train on, to test on, and to choose the best epoch by; they share nobody."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
+    validation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        both = set(self.train) & set(self.test)
-        if both:
-            raise MxError(f"subject {min(both)} is in training and test; folds must be disjoint")
+        for one, two in combinations((self.train, self.test, self.validation), 2):
+            both = set(one) & set(two)
+            if both:
+                raise MxError(f"subject {min(both)} is on two sides of a fold; they must differ")
         if not self.train or not self.test:
             raise MxError("a fold needs subjects to train on and to test on; record more subjects")
+
+
+def hold_out(fold: Fold, share: float, seed: int) -> Fold:
+    """Move `share` of the training subjects (at least one) to validation, drawn by `seed`.
+
+    With fewer than three subjects to train on, none is spared.
+    """
+    if len(fold.train) < 3:
+        return fold
+    names = np.random.default_rng(seed).permutation(sorted(fold.train)).tolist()
+    count = max(1, round(share * len(names)))
+    return Fold(tuple(sorted(names[count:])), fold.test, tuple(sorted(names[:count])))
 
 
 def make_folds(subjects: Sequence[str], folds: str, seed: int) -> list[Fold]:

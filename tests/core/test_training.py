@@ -13,11 +13,14 @@ from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import load_checkpoint
-from mx_perception.folds import Fold
-from mx_perception.networks.snn import AuNetworkConfig
+from mx_perception.folds import Fold, hold_out
+from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
+from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
+from mx_perception.sketched import FIRST_PERSON, sketch
 from mx_perception.train_au import TrainAuConfig, train_fold
 from mx_perception.views import AugmentConfig
+from mx_perception.windows import clip_windows
 from safetensors.torch import load_file
 from toy_faces import toy_sequence
 
@@ -43,12 +46,13 @@ def test_it_learns_toy_patches_and_writes_a_checkpoint(
 ) -> None:
     out = tmp_path / "au"
     losses: list[float] = []
-    config = replace(QUICK, epochs=24)
+    config = replace(QUICK, epochs=16)
     result = train_fold(
         sequences, FOLD, out, config, TINY, MILD, lambda line, f: losses.append(f["loss"])
     )
     assert losses[-1] < 0.75 * losses[0]
     assert result["classification"]["accuracy"] > 3 / 15
+    assert np.sum(result["baseline_confusion"]) == result["classification"]["clips"]
     checkpoint = load_checkpoint(out, "au")
     assert checkpoint.training["test_subjects"] == ["s3"]
     assert checkpoint.metrics["classification"] == result["classification"]
@@ -106,3 +110,44 @@ def test_a_missing_class_and_a_broken_loss_are_named(
     with pytest.raises(MxError, match="loss became nan"):
         train_fold(sequences, FOLD, tmp_path / "b", QUICK, TINY, MILD, silent)
     assert not list(tmp_path.glob("*/model.json"))
+
+
+def test_the_best_epoch_is_chosen_on_people_of_their_own(
+    tmp_path: Path, sequences: list[FaceSequence]
+) -> None:
+    fold = hold_out(FOLD, 0.3, 0)
+    assert len(fold.validation) == 1 and set(fold.train) | set(fold.validation) == set(FOLD.train)
+    figures: list[dict[str, float]] = []
+    result = train_fold(
+        sequences, fold, tmp_path / "au", QUICK, TINY, MILD, lambda line, f: figures.append(f)
+    )
+    assert all(f["validation_loss"] != f["loss"] for f in figures)
+    assert result["calibration_error"]["after"] < result["calibration_error"]["before"]
+    recorded = json.loads((tmp_path / "au" / "model.json").read_text())["training"]
+    assert recorded["validation_subjects"] == list(fold.validation)
+
+
+def test_calibration_makes_shifted_scores_right(sequences: list[FaceSequence]) -> None:
+    torch.manual_seed(0)
+    network = AuNetwork(TINY).eval()
+    windows = clip_windows(sequences, 40, np.random.default_rng(0), 0.2)
+    errors = calibrate(network, sequences, windows, 40)
+    again = calibrate(network, sequences, windows, 40)
+    assert errors["after"] < 0.5 * errors["before"]
+    assert again["before"] < 0.5 * errors["before"]
+
+
+def test_calibration_error_is_the_distance_of_score_and_frequency() -> None:
+    scores, active = np.full(1000, 0.3), np.zeros(1000)
+    assert calibration_error(scores, active) == pytest.approx(0.3)
+    active[:300] = 1
+    assert calibration_error(scores, active) == pytest.approx(0.0)
+
+
+def test_sketched_people_are_sequences_with_labels() -> None:
+    people = sketch(FIRST_PERSON)
+    assert len({s.session for s in people}) == len(people) == 3
+    assert {s.subject for s in people} == {"sketched00000"}
+    assert all(s.spans for s in people[:2])
+    for sequence in people:
+        assert sequence.cells["hop"].max() < sequence.hops and len(sequence.frames) == 360

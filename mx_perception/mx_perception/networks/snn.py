@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
 from mx_perception.networks.leaky_clip import SLOPE, leaky_clip
 
+HIGHEST_RATE = 0.15
+"""Training holds back layers that fire more often, spikes per neuron and hop."""
 EXACT_BITS = 24
 """Integers up to 2**24 are exact in float32."""
 
@@ -91,6 +93,8 @@ class AuNetwork(nn.Module):
         self.score_head = nn.Linear(config.hidden, len(AU_NUMBERS))
         self.evidence_head = nn.Linear(config.hidden, len(CLIP_CLASSES))
         self.score_decay = nn.Parameter(torch.full((len(AU_NUMBERS),), 0.8))
+        self.score_shift: Tensor
+        self.register_buffer("score_shift", torch.zeros(len(AU_NUMBERS)))
         neurons: Any = self.neurons
         for norm, neuron in zip(self.norms, neurons, strict=True):
             # Slow membranes add up more: this gives all of them about the same deviation, 2.
@@ -123,14 +127,15 @@ class AuNetwork(nn.Module):
             spikes, mem = self.neurons[layer](self._current(layer, spikes), state[layer])
             membranes.append(mem)
         mem_scores = self._decay() * state.mem_scores + self.score_head(spikes)
-        output = AuOutput(torch.sigmoid(mem_scores), self.evidence_head(spikes))
+        output = AuOutput(torch.sigmoid(mem_scores + self.score_shift), self.evidence_head(spikes))
         return output, AuState._make([*membranes, mem_scores])
 
     def forward_clip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
-        `(T, B, 15)` and the mean firing rate of each layer `(4,)`.
+        `(T, B, 15)` and the mean firing rate of each layer `(4,)`, with a gradient only where it
+        is above HIGHEST_RATE.
         """
         bins, batch = x.shape[:2]
         spikes = self._front(x.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
@@ -138,13 +143,14 @@ class AuNetwork(nn.Module):
         for layer in range(4):
             current = self._current(layer, spikes).float()
             spikes = self._fire(layer, current, bins)
-            rates.append(spikes.mean())
+            rate = spikes.detach().mean()
+            rates.append(spikes.mean() if rate > HIGHEST_RATE else rate)
         drive = self.score_head(spikes).unflatten(0, (bins, batch))
         evidence = self.evidence_head(spikes).unflatten(0, (bins, batch))
         decay, mem, logits = self._decay(), torch.zeros_like(drive[0]), []
         for bin_drive in drive.unbind(0):
             mem = decay * mem + bin_drive
-            logits.append(mem)
+            logits.append(mem + self.score_shift)
         return torch.stack(logits), evidence, torch.stack(rates)
 
     def deployed(self) -> AuNetwork:

@@ -1,0 +1,75 @@
+"""Clips to test on, and how well a network names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mx_capture.errors import MxError
+from torch import Tensor
+
+from mx_perception import metrics
+from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES, au_name
+from mx_perception.networks.snn import AuNetwork
+from mx_perception.sequences import FaceSequence
+from mx_perception.windows import MICRO_HOPS, NO_CLASS, Batch, Window, clip_windows, render
+
+_BATCH = 32
+
+
+def micro_windows(sequences: Sequence[FaceSequence], hops: int) -> list[Window]:
+    """Micro-expressions of one Action Unit, and neutral clips, as many as of one unit."""
+    windows = clip_windows(sequences, hops, np.random.default_rng(1), 1 / len(AU_NUMBERS))
+    return [
+        window
+        for window in windows
+        if window.label != NO_CLASS
+        and (window.span is None or window.span.offset - window.span.onset <= MICRO_HOPS)
+    ]
+
+
+def check_classes(windows: Sequence[Window], whose: str) -> None:
+    """Every class must have a clip; MxError names the first that has none."""
+    seen = {window.label for window in windows}
+    for index, number in enumerate(CLIP_CLASSES):
+        if index not in seen:
+            raise MxError(
+                f"the {whose} subjects show no {au_name(number)} alone; record or simulate more"
+            )
+
+
+def clip_logits(evidence: Tensor, batch: Batch) -> Tensor:
+    """`(B, 15)`: the mean of `evidence (T, B, 15)` over the clips of a batch."""
+    return (evidence * torch.from_numpy(batch.weights)[:, :, None]).sum(0)
+
+
+def outputs(
+    network: AuNetwork, sequences: Sequence[FaceSequence], windows: Sequence[Window], hops: int
+) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    """Batches of `windows` as stored, with score logits `(T, B, 14)` and evidence `(T, B, 15)`."""
+    for begin in range(0, len(windows), _BATCH):
+        part = windows[begin : begin + _BATCH]
+        batch = render(sequences, part, hops, network.map_size, network.config.modality)
+        with torch.no_grad():
+            logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
+        yield batch, logits, evidence
+
+
+def evaluate_clips(
+    network: AuNetwork, sequences: Sequence[FaceSequence], windows: Sequence[Window], hops: int
+) -> dict[str, Any]:
+    """Clip classification and scores per hop of a deployed network."""
+    truth, guess, active, scores = [], [], [], []
+    for batch, logits, evidence in outputs(network, sequences, windows, hops):
+        truth.append(batch.classes)
+        guess.append(clip_logits(evidence, batch).argmax(1).numpy())
+        active.append(batch.activity.reshape(-1, batch.activity.shape[2]) > 0.5)
+        scores.append(torch.sigmoid(logits).flatten(0, 1).numpy())
+    counts = metrics.confusion(np.concatenate(truth), np.concatenate(guess), len(CLIP_CLASSES))
+    return {
+        "classification": metrics.classification(counts),
+        "confusion": counts.tolist(),
+        "hops": metrics.f1_per_unit(np.concatenate(active), np.concatenate(scores)),
+    }
