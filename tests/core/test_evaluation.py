@@ -143,3 +143,22 @@ def test_an_empty_report_is_a_report() -> None:
     report = merge([skipped], {})
     assert report["action_units"] is None and report["sessions"]["skipped"] == 1
     assert report["left_out"] == [{"session": "a", "part": "all", "reason": "it is empty"}]
+
+
+def test_a_cluster_gives_the_same_report(people: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([str(people), "--out", str(one)]) == 0
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert main([str(people), "--out", str(two), "--scheduler", address]) == 0
+    assert (one / "report.json").read_bytes() == (two / "report.json").read_bytes()
+
+
+def test_a_scheduler_that_is_not_there_is_named(people: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    nobody = "tcp://127.0.0.1:9"
+    with pytest.raises(MxError, match=nobody):
+        main([str(people), "--out", str(tmp_path), "--scheduler", nobody])

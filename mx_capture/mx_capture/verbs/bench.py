@@ -11,7 +11,9 @@ from pathlib import Path
 
 BENCHES = {
     "decode": "mx_capture.bench.decode",
+    "evaluate": "mx_perception.bench.evaluate",
     "latency": "mx_perception.bench.latency",
+    "memory": "mx_capture.bench.memory",
     "recording": "mx_capture.bench.recording",
     "simulator": "mx_capture.bench.simulator",
     "snn": "mx_perception.bench.snn",
