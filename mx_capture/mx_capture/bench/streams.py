@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def due_ns(seq: int, start_ns: int) -> int:
 
 
 class PreparedLoad:
-    """Serialised packets of a steady source of any length, made with next to no work."""
+    """A steady source without an end, whose packets are made with next to no work."""
 
     def __init__(self, rate_mev: float) -> None:
         source = SteadySource(rate_mev, _LOOP_US)
@@ -119,13 +120,17 @@ class PreparedLoad:
             words[at] & 0xFFF for words, at in zip(self._words, self._high_at, strict=True)
         ]
 
-    def message(self, seq: int, start_ns: int) -> bytes:
-        """A serialised EventPacket, stamped with when it is due; sensor time goes on for ever."""
+    def packet(self, seq: int, start_ns: int) -> Packet:
+        """A packet of any number, stamped with when it is due; sensor time goes on for ever."""
         round_number, index = divmod(seq, len(self._words))
         highs = (self._highs[index] + round_number * (_LOOP_US // _HIGH_US)) & 0xFFF
         self._words[index][self._high_at[index]] = _TIME_HIGH << 12 | highs
         payload = self._words[index].tobytes()
-        empty = Packet(due_ns(seq, start_ns), seq, "evt3", HEIGHT, WIDTH, start_ns, b"")
+        return Packet(due_ns(seq, start_ns), seq, "evt3", HEIGHT, WIDTH, start_ns, payload)
+
+    def message(self, seq: int, start_ns: int) -> bytes:
+        """The same as a serialised EventPacket."""
+        packet = self.packet(seq, start_ns)
         # The message ends with its bytes, and before them stands how many they are.
-        header = packet_to_cdr(empty, "event_camera")[:-4]
-        return header + len(payload).to_bytes(4, "little") + payload
+        header = packet_to_cdr(replace(packet, events=b""), "event_camera")[:-4]
+        return header + len(packet.events).to_bytes(4, "little") + packet.events

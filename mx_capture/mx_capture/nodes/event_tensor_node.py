@@ -29,7 +29,7 @@ from mx_capture.stream import Frame
 from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
 from mx_msgs import msg as mx
 
-_LONGEST_WAIT_S = 0.25
+_LONGEST_WAIT_S = 1.0
 """Packets that waited longer are dropped: scores for a robot may be late by that much, not more."""
 
 
