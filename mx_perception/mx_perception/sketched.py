@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from mx_capture.simulator.config import SimulationConfig
+from mx_capture.simulator.event_sensor import draw_sensor
 from mx_capture.simulator.sketch import (
     PersonSketch,
     SketchedSession,
@@ -28,12 +29,14 @@ HOP_US = 10_000
 _SENSORS = {"160x160": 0.65, "240x180": 0.23, "346x260": 0.12}
 
 
-def sketched_people(count: int, cache: Path, track: Track) -> Iterator[FaceSequence]:
-    """Sequences of `count` people, from `cache` or drawn into it now.
+def sketched_people(
+    count: int, cache: Path, track: Track, first: int = 0
+) -> Iterator[FaceSequence]:
+    """Sequences of `count` people from number `first` on, from `cache` or drawn into it now.
 
     `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
     """
-    for number in track(range(count), description="sketching people"):
+    for number in track(range(first, first + count), description="sketching people"):
         path = cache / f"person_{number:05d}.npz"
         if not path.is_file():
             save_sequences(path, sketch(FIRST_PERSON + number))
@@ -64,8 +67,13 @@ def _session(
         sensor_noise=float(np.exp(rng.uniform(-1.0, 0.7))),
     )
     session = sketch_session(person, config, HOP_US)
-    light = session.script.light
-    condition = f"lighting={light.name} lux={light.lux:.0f} sensor={config.sensor}"
+    light, camera = session.script.light, draw_sensor(config.sensor, config.seed)
+    condition = (
+        f"lighting={light.name} lux={light.lux:.3g} sensor={config.sensor} "
+        f"threshold={(camera.threshold_on + camera.threshold_off) / 2:.3f} "
+        f"noise={config.sensor_noise:.2f} sway={config.distractors:.2f} "
+        f"yaw_deg={abs(np.degrees(person.yaw)):.1f}"
+    )
     return FaceSequence(
         subject=f"sketched{base.seed - FIRST_PERSON:05d}",
         session=f"sketched{base.seed - FIRST_PERSON:05d}_{number}",

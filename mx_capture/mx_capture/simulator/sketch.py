@@ -41,7 +41,8 @@ class PersonSketch:
     (N, H, W) float32` are differences to `base`. `units[row]` lists (level, index into `changes`)
     by level; `gazes` maps cells of a 3x3 grid to indices. `turns (6, 2, 3)`: the change of the
     image's affine map for each of the head's rotations (rad) and shifts (cm). `left (H, W)` is the
-    weight of the subject's left side. `roi` is the crop that the tracker would take.
+    weight of the subject's left side. `roi` is the crop that the tracker would take, `yaw` (rad)
+    how far the head is turned.
     """
 
     base: np.ndarray
@@ -53,6 +54,7 @@ class PersonSketch:
     left: np.ndarray
     background: np.ndarray
     roi: Roi
+    yaw: float
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,9 @@ def sketch_person(config: SimulationConfig) -> PersonSketch | None:
                 gazes[i, j] = len(changes)
                 changes.append(draw(pose) - base)
     return PersonSketch(
-        base, cover, np.array(changes), units, gazes, *_geometry(scene, rest), background, roi
-    )
+        base, cover, np.array(changes), units, gazes, *_geometry(scene, rest), background, roi,
+        float(rest.rotation[0]),
+    )  # fmt: skip
 
 
 def sketch_session(

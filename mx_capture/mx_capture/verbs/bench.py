@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 BENCHES = {
+    "conditions": "mx_perception.bench.conditions",
     "decode": "mx_capture.bench.decode",
     "evaluate": "mx_perception.bench.evaluate",
     "latency": "mx_perception.bench.latency",
