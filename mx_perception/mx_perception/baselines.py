@@ -85,6 +85,21 @@ def fit_linear(pairs: FramePairs, most: int = 1500) -> LinearFit:
     return LinearFit(np.linalg.solve(ridge, x.T @ y))
 
 
+def coarser(events: np.ndarray, times: int) -> np.ndarray:
+    """What a sensor with pixels `times` as wide would have counted, `(T, P, H, W) uint8`.
+
+    A pixel sees the mean change of log intensity of those it replaces, and tells whole steps of
+    it; the counts stand at every place that it covers.
+    """
+    signed = events[:, 1].astype(np.float32) - events[:, 0]
+    bins, height, width = signed.shape
+    blocks = signed.reshape(bins, height // times, times, width // times, times)
+    steps = np.trunc(np.cumsum(blocks.mean((2, 4)), 0))
+    told = np.diff(steps, axis=0, prepend=np.zeros_like(steps[:1])).astype(np.int32)
+    counts = np.stack([np.maximum(-told, 0), np.maximum(told, 0)], 1).astype(np.uint8)
+    return counts.repeat(times, 2).repeat(times, 3)
+
+
 def as_json(integration: Integration) -> dict[str, Any]:
     """What a checkpoint keeps of the fitted integration."""
     return {"contrast": integration.contrast, "decay": integration.decay}

@@ -55,8 +55,8 @@ class FramePairs:
     def rows(self, rows: Sequence[int]) -> FramePairs:
         """Some of the pairs."""
         names, lights = (tuple(all_[row] for row in rows) for all_ in (self.subjects, self.lights))
-        arrays = (array[rows] for array in (self.keys, self.targets, self.events, self.ages_ms))
-        return FramePairs(*arrays, names, lights)
+        pictures = self.keys[rows], self.targets[rows]
+        return FramePairs(*pictures, self.events[rows], self.ages_ms[rows], names, lights)
 
 
 def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> FramePairs:

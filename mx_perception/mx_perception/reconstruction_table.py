@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mx_perception import metrics
-from mx_perception.baselines import picture
+from mx_perception.baselines import coarser, fit_integration, fit_linear, picture
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import Cvae
@@ -18,6 +19,7 @@ from mx_perception.networks.cvae import Cvae
 FRESH_MS = 200
 """Key frames up to this age are fresh, older ones stale."""
 SAMPLES = 8
+COARSER = (1, 2, 4)
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(key `(C, H, W) uint8`, events `(T, P, H, W) uint8`) -> frame `(C, H, W) uint8`."""
@@ -78,6 +80,26 @@ def evaluate_pairs(
     return table
 
 
+def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
+    """What coarser event sensors would give: integration and linear fit, fitted anew for each.
+
+    By how many times wider the pixels are: the event sensor alone, not the camera, is coarser.
+    """
+    report = {}
+    for times in COARSER:
+        fitted_on, tested_on = (
+            replace(part, events=np.stack([coarser(events, times) for events in part.events]))
+            for part in (train.rows(_spread(train, 800)), test.rows(_spread(test, 400)))
+        )
+        methods: dict[str, Method] = {
+            "copy": copy,
+            "integration": fit_integration(fitted_on),
+            "linear": fit_linear(fitted_on),
+        }
+        report[str(times)] = evaluate_pairs(methods, tested_on, DegradeConfig(0.0, ""))
+    return report
+
+
 def latent_report(
     network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 100
 ) -> dict[str, Any]:
@@ -135,6 +157,11 @@ def _noise_ceiling(
 def _finite_mean(rows: list[list[float]]) -> list[float | None]:
     columns = np.array(rows, np.float64).T
     return [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in columns]
+
+
+def _spread(pairs: FramePairs, most: int) -> list[int]:
+    rows: list[int] = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).astype(int).tolist()
+    return rows
 
 
 def _tensor(image: np.ndarray) -> Tensor:

@@ -25,10 +25,12 @@ from mx_perception.networks.cvae import Cvae, CvaeConfig, CvaeOutput
 from mx_perception.networks.export import load_reconstruction, save_reconstruction
 from mx_perception.progress import TrainingState, restore, store
 from mx_perception.reconstruction_table import (
+    Method,
     copy,
     evaluate_pairs,
     latent_report,
     network_method,
+    resolution_report,
 )
 from mx_perception.train_au import Report
 
@@ -193,7 +195,7 @@ def score_network(
 ) -> dict[str, Any]:
     """The table with all baselines, fitted on the training pairs, and what the latent does."""
     integration = fit_integration(train)
-    methods = {
+    methods: dict[str, Method] = {
         "network": network_method(network),
         "copy": copy,
         "integration": integration,
@@ -203,6 +205,7 @@ def score_network(
     return {
         "conditions": evaluate_pairs(methods, test, degradation),
         "latent": latent_report(network, test, degradation),
+        "resolution": resolution_report(train, test),
         "integration": as_json(integration),
         "pairs": len(test),
     }

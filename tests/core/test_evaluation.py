@@ -85,8 +85,8 @@ def test_nothing_to_evaluate_is_an_error(tmp_path: Path) -> None:
 
 
 def label(au: int, onset: float, offset: float) -> Label:
-    stamps = (round(second * 1e9) for second in (onset, (onset + offset) / 2, offset))
-    return Label("s", (au,), (0.5,), *stamps, "simulator", "")
+    begin, end = round(onset * 1e9), round(offset * 1e9)
+    return Label("s", (au,), (0.5,), begin, (begin + end) // 2, end, "simulator", "")
 
 
 def test_a_perfect_stream_gets_perfect_figures() -> None:

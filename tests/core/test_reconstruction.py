@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mx_perception.baselines import Integration, fit_integration, fit_linear
+from mx_perception.baselines import Integration, coarser, fit_integration, fit_linear
 from mx_perception.checkpoint import load_checkpoint
 from mx_perception.degrade import KINDS, DegradeConfig, degrade
 from mx_perception.folds import Fold
@@ -77,6 +77,17 @@ def test_integration_of_exact_events_is_exact() -> None:
     assert (frame == 100).sum() == 14
     # A decay weakens what happened in earlier bins only.
     assert Integration(0.1, decay=0.5)(key, events)[0, 0, 0] == round(100 * np.exp(0.15))
+
+
+def test_a_coarser_sensor_tells_the_mean_change_of_its_pixels() -> None:
+    events = np.zeros((2, 2, 4, 4), np.uint8)
+    events[:, 1, :2, :2] = 1  # one step a bin all over a block
+    events[0, 1, 2, 2] = 4  # a single pixel is a quarter of its block
+    events[1, 0, 2, 2] = 4
+    found = coarser(events, 2)
+    assert (found[:, 1, :2, :2] == 1).all() and (found[0, 1, 2:, 2:] == 1).all()
+    assert (found[1, 0, 2:, 2:] == 1).all() and found[1, 1, 2:, 2:].sum() == 0
+    np.testing.assert_array_equal(coarser(events, 1), events)
 
 
 def test_baselines_are_fitted_to_how_the_sensor_counts() -> None:

@@ -89,7 +89,7 @@ class Gathered:
             for label in self.timeline.labels
             for au in label.au
         ]
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "scores": np.round(scores.astype(np.float32), 3).astype(np.float16),
             "labels": np.array(labels, np.float64).reshape(-1, 3),
         }
@@ -107,9 +107,7 @@ class Gathered:
         if source.frame_size is None:
             missing["reconstruction"] = "no RGB frames: no key frames, and nothing to compare with"
         elif not self.crops_fit or self.other_shapes:
-            other = (
-                "other tensors came" if self.other_shapes else "the other model differs"
-            )
+            other = "other tensors came" if self.other_shapes else "the other model differs"
             missing["reconstruction"] = (
                 f"the reconstruction model takes a crop of {self.crop[1]}x{self.crop[0]}; {other}"
             )

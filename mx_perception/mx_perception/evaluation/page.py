@@ -34,7 +34,7 @@ def page(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
     body = "\n".join(
         f"<section><h2>{title}</h2>\n{content}</section>" for title, content in sections if content
     )
-    shell = files("mx_perception").joinpath("data", "report.html").read_text(encoding="utf-8")
+    shell = files("mx_perception").joinpath("data/report.html").read_text(encoding="utf-8")
     return shell.replace("<!-- content -->", body)
 
 
@@ -169,7 +169,7 @@ def _examples(
     results: Sequence[SessionResult],
 ) -> list[tuple[str, float, Mapping[str, np.ndarray]]]:
     """The best and the worst gains of all sessions, best first."""
-    found = []
+    found: list[tuple[str, float, Mapping[str, np.ndarray]]] = []
     for result in results:
         number = 0
         while f"example_{number}_gain" in result.pictures:

@@ -143,7 +143,7 @@ def _spotting(sessions: Sequence[Figures]) -> dict[str, Any] | None:
     def total(part: Sequence[Figures]) -> dict[str, Any]:
         counts = SpottingCounts()
         for figures in part:
-            values = {
+            values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in figures["spotting"].items()
             }
             counts = counts + SpottingCounts(**values)

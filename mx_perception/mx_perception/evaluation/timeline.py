@@ -122,7 +122,8 @@ class Timeline:
         most = max(1, round(NEUTRAL_SHARE * len(found))) if pauses else 0
         for index in np.linspace(0, len(pauses) - 1, min(most, len(pauses))).round().astype(int):
             truth = {"au": 0, "intensity": 0.0, "condition": ""}
-            found.append({**truth, **self._named(*pauses[index], scores, evidence)})
+            begin, end = pauses[index]
+            found.append({**truth, **self._named(begin, end, scores, evidence)})
         return found
 
     def hop_counts(self) -> dict[str, Any]:
@@ -147,7 +148,13 @@ class Timeline:
         """Counts that add up over sessions; the fields of `spotting.SpottingCounts`."""
         start_ns = self.table()[0]
         found = [
-            Detection(au, *((ns - start_ns) / 1e6 for ns in (onset, offset, told)), score)
+            Detection(
+                au,
+                (onset - start_ns) / 1e6,
+                (offset - start_ns) / 1e6,
+                (told - start_ns) / 1e6,
+                score,
+            )
             for au, onset, offset, told, score in sorted(self.detections)
         ]
         counts = count(self.sequence(), found)
