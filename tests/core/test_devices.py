@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,12 +17,13 @@ import pytest
 from fake_neuromorphic import EVENTS_PER_PACKET, USB_PACKET_US, FakeDevice, FakeLibrary, Name, dot
 from mx_capture.codecs import make_decoder
 from mx_capture.devices import listing
-from mx_capture.devices.emulated import EmulatedStream, EmulationConfig
+from mx_capture.devices.emulated import EmulatedSource, EmulatedStream, EmulationConfig
 from mx_capture.devices.live import LiveSource
 from mx_capture.devices.neuromorphic import open_neuromorphic
 from mx_capture.devices.neuromorphic_settings import NeuromorphicConfig
 from mx_capture.devices.uvc import UvcConfig, open_uvc
 from mx_capture.errors import MxError
+from mx_capture.files import open_source
 from mx_capture.stream import Frame, Packet
 from mx_capture.verbs import devices as verb
 
@@ -374,6 +376,21 @@ def test_emulated_events_follow_the_images_exactly_in_time(video):
     assert 6 * changed < len(third) < 16 * changed
     assert stream.counters["emulated_events"] >= len(events)
     assert "EMULATED" in stream.facts()["emulated"]
+
+
+def test_events_emulated_from_a_video_are_the_same_each_time(video):
+    source = EmulatedSource(open_source(video), EmulationConfig())
+    items = list(source)
+    packets = [item for item in items if isinstance(item, Packet)]
+    frames = [item for item in items if isinstance(item, Frame)]
+    assert source.event_size == source.frame_size == frames[0].image.shape[:2]
+    assert packets == [item for item in source if isinstance(item, Packet)]
+    assert [item.stamp_ns for item in items] == sorted(item.stamp_ns for item in items)
+    events, decoder = decoded(packets)
+    assert len(events) and decoder.time_us == (frames[-1].stamp_ns - frames[0].stamp_ns) // 1000
+    nothing = SimpleNamespace(name="nothing", event_size=None, frame_size=None)
+    with pytest.raises(MxError, match="nothing holds neither events nor frames"):
+        EmulatedSource(nothing, EmulationConfig())
 
 
 def test_a_still_image_makes_no_events_but_time_goes_on(monkeypatch, tmp_path):

@@ -96,6 +96,14 @@ def test_a_webcam_stands_in_for_both_cameras_and_says_so(graph, video):
     assert WARNING in node.health.report().message
 
 
+def test_a_video_stands_in_for_an_event_recording_and_says_so(graph, video):
+    (node,) = graph.start(EventCameraNode, backend="file", path=video, loop=True)
+    events = graph.listen(EventPacket, "event_camera/events", EVENTS_QOS)
+    images = graph.listen(Image, "rgb/image_raw")
+    graph.until(lambda: len(events) >= 30 and len(images) >= 5)
+    assert WARNING in node.health.report().message
+
+
 def test_a_webcam_is_an_rgb_camera_that_comes_back(graph, video):
     (node,) = graph.start(RgbCameraNode, backend="uvc", video_device=video)
     images = graph.listen(Image, "rgb/image_raw")

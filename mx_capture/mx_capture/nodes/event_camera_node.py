@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mx_capture.config import Config, setting
-from mx_capture.devices.emulated import WARNING, EmulationConfig, open_emulated
+from mx_capture.devices.emulated import WARNING, EmulatedSource, EmulationConfig, open_emulated
 from mx_capture.devices.live import LiveSource
 from mx_capture.devices.neuromorphic import open_neuromorphic
 from mx_capture.devices.neuromorphic_settings import NeuromorphicConfig
 from mx_capture.devices.uvc import UvcConfig
-from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.node_setup import run
 from mx_capture.nodes.camera_node import CameraNode
@@ -29,7 +28,7 @@ class EventCameraConfig(Config):
         "Kind of camera; uvc_emulated makes events from a webcam's images",
         choices=("simulator", "file", "neuromorphic", "uvc_emulated"),
     )
-    path: str = setting("", "Recording to play (backend file)")
+    path: str = setting("", "Recording to play (backend file); of a video, events are emulated")
     publish_frames: bool = setting(True, "Publish the frames and labels of a file or webcam, too")
 
 
@@ -59,20 +58,22 @@ class EventCameraNode(CameraNode):
             self.wanted = (Packet, Frame)
             camera = self.config(NeuromorphicConfig)
             return LiveSource(lambda: open_neuromorphic(camera))
+        self.health.solved("emulated")
+        emulation = self.config(EmulationConfig)
         if config.backend == "uvc_emulated":
             self.wanted = (Packet, Frame) if config.publish_frames else (Packet,)
-            return self._open_emulated()
+            webcam = self.config(UvcConfig)
+            self._warn_of_emulation()
+            return LiveSource(lambda: open_emulated(webcam, emulation))
         source = open_source(config.path)
         if source.event_size is None:
-            raise MxError(f"{config.path} holds no events; set path to an event recording")
+            self._warn_of_emulation()
+            return EmulatedSource(source, emulation)
         return source
 
-    def _open_emulated(self) -> Source:
-        webcam, emulation = self.config(UvcConfig), self.config(EmulationConfig)
-        source = LiveSource(lambda: open_emulated(webcam, emulation))
+    def _warn_of_emulation(self) -> None:
         self.get_logger().warning(WARNING)
         self.health.problem("emulated", WARNING)
-        return source
 
 
 def main() -> None:

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mx_capture.devices.emulated import WARNING, EmulatedSource, EmulationConfig
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
+from mx_capture.stream import Source
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -63,13 +65,14 @@ class DemoGraph:
             self.cameras = ["simulator_node"]
             self._command = self._launch("demo.launch.xml", {})
             return
-        sources = {
+        sources: dict[str, Source] = {
             name: open_source(path) for name, path in (("events", events), ("rgb", rgb)) if path
         }
-        for name, source in sources.items():
-            size = source.event_size if name == "events" else source.frame_size
-            if size is None:
-                raise MxError(f"--{name} {source.name} holds no {name}; give a file that does")
+        if "events" in sources and sources["events"].event_size is None:
+            sources["events"] = EmulatedSource(sources["events"], EmulationConfig())
+            console.print(WARNING, style="bold red")
+        if "rgb" in sources and sources["rgb"].frame_size is None:
+            raise MxError(f"--rgb {sources['rgb'].name} holds no frames; give a file that does")
         frames = rgb is not None or (
             "events" in sources and sources["events"].frame_size is not None
         )
