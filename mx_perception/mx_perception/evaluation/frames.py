@@ -16,6 +16,8 @@ METHODS = ("network", "copy", "integration")
 EVERY = 10
 """Each tenth pair of frames is scored: neighbours say nearly the same, and SSIM takes time."""
 _EXAMPLES = 2
+UNCERTAINTY_SCALE = 10
+"""Of stored uncertainties: a step of their pictures is a tenth of a grey level."""
 
 
 @dataclass
@@ -58,7 +60,9 @@ class FrameScores:
                 "age_ms": np.array(age_ms),
             }
             if uncertainty is not None:
-                shown["uncertainty"] = np.clip(uncertainty * 2550, 0, 255).astype(np.uint8)
+                shown["uncertainty"] = np.clip(
+                    uncertainty * 255 * UNCERTAINTY_SCALE, 0, 255
+                ).astype(np.uint8)
             gain = row["network"][2] - row["copy"][2]
             number = len(self.rows)
             for kept, worth in ((self._best, gain), (self._worst, -gain)):

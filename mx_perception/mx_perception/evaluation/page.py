@@ -160,7 +160,7 @@ def _frames(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
         text += "<h3>Best and worst cases</h3>" + _picture(
             plots.filmstrip(examples),
             "Rows are ordered by the gain over the old frame where something moved, best first, "
-            "worst last. Errors: black is none; both maps of a row share one scale.",
+            "worst last. Errors: black is none; the maps of a row share one scale.",
         )
     return text
 
@@ -225,7 +225,7 @@ def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for figures in sessions:
         clips = figures.get("clips", ())
-        right = sum(clip["evidence"] == clip["au"] for clip in clips)
+        right = sum(_named(clip) == clip["au"] for clip in clips)
         frames = [r for r in figures.get("reconstruction", ()) if r["network"][2] is not None]
         gain = np.mean([r["network"][2] - r["copy"][2] for r in frames]) if frames else None
         rows.append(
@@ -241,6 +241,12 @@ def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
         )
     head = ["session", "", "subject", "light", "s", "clips right", "gain over kept (dB)"]
     return f"<details><summary>{len(rows)} sessions</summary>{_table(head, rows)}</details>"
+
+
+def _named(clip: Mapping[str, Any]) -> int | None:
+    """The class of a clip; topics tell scores only."""
+    found: int | None = clip["scores"] if clip["evidence"] is None else clip["evidence"]
+    return found
 
 
 def _left_out(parts: Sequence[Mapping[str, str]]) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mx_perception.action_units import AU_NUMBERS, au_name
+from mx_perception.evaluation.frames import UNCERTAINTY_SCALE
 
 BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f"
 COLOURS = {"network": BLUE, "copy": GREY, "integration": ORANGE}
@@ -30,6 +31,7 @@ STRIP_TITLES = {
     "target": "what the camera saw",
     "error_copy": "error of the old frame",
     "error_network": "error of the reconstruction",
+    "uncertainty": "error it expects",
 }
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
@@ -168,7 +170,9 @@ def gain_bars(by: Mapping[str, Mapping[str, Any]], what: str) -> bytes:
 
 def filmstrip(examples: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -> bytes:
     """(session, gain in dB, pictures) each: a row from the old frame to the errors."""
-    columns = len(STRIP)
+    unsure = all("uncertainty" in pictures for _, _, pictures in examples)
+    strip = (*STRIP, "uncertainty") if unsure else STRIP
+    columns = len(strip)
     figure = Figure((1.62 * columns, 1.78 * len(examples) + 0.25))
     for row, (name, gain, pictures) in enumerate(examples):
         target = pictures["target"].astype(int)
@@ -177,11 +181,13 @@ def filmstrip(examples: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -
             "error_copy": np.abs(pictures["key"].astype(int) - target),
             "error_network": np.abs(pictures["network"].astype(int) - target),
         }
+        if unsure:
+            shown["uncertainty"] = pictures["uncertainty"] / UNCERTAINTY_SCALE
         # Both error maps share a scale, or they could not be compared.
         worst = max(float(np.percentile(shown["error_copy"], 99.5)), 12.0)
-        for column, key in enumerate(STRIP):
+        for column, key in enumerate(strip):
             axes: Axes = figure.add_subplot(len(examples), columns, row * columns + column + 1)
-            error = key.startswith("error")
+            error = key.startswith(("error", "uncertainty"))
             axes.imshow(
                 shown[key],
                 cmap="inferno" if error else "gray",
