@@ -120,6 +120,8 @@ def summary(samples: Sequence[Sample]) -> dict[str, Any]:
     """Means, extremes and trends of a run, from what was seen once a second."""
     first, last = samples[0], samples[-1]
     counted = [name for name in last.nodes if name in first.nodes and name not in _CAMERAS]
+    if not counted:
+        raise MxError("no node ran from the first to the last moment; see ./mx launch")
     seconds = last.at_s - first.at_s
     cpu = {
         name: round(100 * (last.nodes[name].cpu_s - first.nodes[name].cpu_s) / seconds, 1)
