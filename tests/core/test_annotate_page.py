@@ -93,7 +93,7 @@ class Browser:
         return result["result"].get("value")
 
     def until(self, script):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self.run(script):
             assert time.monotonic() < end, f"{script} did not become true"
             time.sleep(0.05)
