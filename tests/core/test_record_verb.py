@@ -1,7 +1,11 @@
 """What `./mx record` refuses before it starts a recorder."""
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 from mx_capture.errors import MxError
+from mx_capture.verbs import record
 from mx_capture.verbs.record import main
 
 
@@ -34,3 +38,31 @@ def test_an_existing_folder_is_refused(tmp_path, monkeypatch):
         main(
             ["--out", str(tmp_path / "s"), "--subject", "s1", "--consent", "yes", "--lighting", "x"]
         )
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "written", "message"),
+    [
+        (None, 0, "nothing arrived within"),
+        (1, 0, "the recorder could not start"),
+        (-9, 5_000, r"save what it wrote by `\./mx recover .*s`"),
+    ],
+)
+def test_a_recorder_that_fails_leaves_only_what_it_wrote(
+    tmp_path, monkeypatch, exit_code, written, message
+):
+    @contextlib.contextmanager
+    def fake_recorder(out, *_):
+        (out / "recording").mkdir()
+        (out / "recording" / "recording_0.mcap").write_bytes(bytes(written))
+        yield SimpleNamespace(poll=lambda: exit_code)
+
+    monkeypatch.setattr(record, "_recorder", fake_recorder)
+    monkeypatch.setattr(record, "_START_S", 0.0)
+    out = tmp_path / "s"
+    given = ["--subject", "s1", "--consent", "yes", "--lighting", "x", "--keep-until", "2031-01-31"]
+    with pytest.raises(MxError, match=message):
+        main(["--out", str(out), *given])
+    assert out.exists() == bool(written)
+    if written:
+        assert "2031-01-31" in (out / "session.yaml").read_text()

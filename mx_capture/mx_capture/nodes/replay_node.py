@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -27,6 +28,7 @@ _SETTLED_S = 1.0
 _POLL_S = 0.05
 _ACKNOWLEDGED_WITHIN_S = 5.0
 _ON_THE_WAY_S = 0.5
+_REFUSED_FOR_S = 10.0
 
 
 class ReplayNode(Node):
@@ -72,8 +74,22 @@ class ReplayNode(Node):
         }
 
     def publish(self, message: RawMessage) -> None:
-        """Publish the recorded bytes."""
-        self._publishers_by_topic[message.topic].publish(message.cdr)
+        """Publish the recorded bytes; MxError when the transport does not take them for seconds."""
+        publisher = self._publishers_by_topic[message.topic]
+        give_up_at = time.monotonic() + _REFUSED_FOR_S
+        while True:
+            try:
+                publisher.publish(message.cdr)
+            except RCLError as error:
+                # A starved machine has no room for one more reliable message; it will.
+                if time.monotonic() > give_up_at:
+                    raise MxError(
+                        f"{message.topic}: a message was refused for {_REFUSED_FOR_S:.0f} s; "
+                        "replay slower, by --rate"
+                    ) from error
+                time.sleep(_POLL_S)
+            else:
+                return
 
     def tick(self, stamp_ns: int) -> None:
         """Publish the recorded time on `/clock`."""

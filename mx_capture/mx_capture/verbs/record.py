@@ -217,12 +217,12 @@ class _Screen:
     def wait_for_messages(self) -> None:
         """Wait until the bag grows; raises MxError when nothing comes."""
         while _recorded_bytes(self._out) < _FIRST_MESSAGE_BYTES:
+            self._show(Text("waiting for the cameras"))
             if time.monotonic() - self._begin > _START_S:
                 raise MxError(
                     f"nothing arrived within {_START_S:.0f} s; start the cameras, for example by "
                     "`./mx launch robot.launch.xml`"
                 )
-            self._show(Text("waiting for the cameras"))
             time.sleep(0.1)
         self._begin = time.monotonic()
 
