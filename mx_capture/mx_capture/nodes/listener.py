@@ -87,6 +87,7 @@ class Listener:
 
     def _listen(self) -> None:
         subscription, context = self._subscription, self._node.context.handle
+        assert context is not None
         with subscription.handle, context:
             wait_set = rclpy_implementation.WaitSet(1, 0, 0, 0, 0, 0, context)
             while not self._stopped.is_set():

@@ -68,7 +68,9 @@ class DemoGraph:
         sources: dict[str, Source] = {
             name: open_source(path) for name, path in (("events", events), ("rgb", rgb)) if path
         }
+        emulated = False
         if "events" in sources and sources["events"].event_size is None:
+            emulated = True
             sources["events"] = EmulatedSource(sources["events"], EmulationConfig())
             console.print(WARNING, style="bold red")
         if "rgb" in sources and sources["rgb"].frame_size is None:
@@ -76,7 +78,7 @@ class DemoGraph:
         frames = rgb is not None or (
             "events" in sources and sources["events"].frame_size is not None
         )
-        self.inputs = Inputs(events="events" in sources, rgb=frames, simulated=False)
+        self.inputs = Inputs("events" in sources, frames, simulated=False, emulated=emulated)
         self.cameras = [
             node
             for name, node in (("events", "event_camera_node"), ("rgb", "rgb_camera_node"))
@@ -125,8 +127,12 @@ class DemoGraph:
         """Stop the cameras and let everything under way arrive."""
         for camera in self.cameras:
             monitor.change_state(camera, "deactivate")
+        until = time.monotonic() + _DRAIN_S
+        # The report that says so has the final counts of what was published.
+        while time.monotonic() < until and any(map(monitor.active, ([c] for c in self.cameras))):
+            time.sleep(0.1)
         # Nodes report once a second: nothing new in two reports means that all has arrived.
-        before, until = None, time.monotonic() + _DRAIN_S
+        before = None
         while time.monotonic() < until:
             time.sleep(2.2)
             now = [monitor.value(node, key) for node, key in _PROGRESS]

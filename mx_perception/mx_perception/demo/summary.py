@@ -16,6 +16,8 @@ class Inputs:
     events: bool
     rgb: bool
     simulated: bool
+    emulated: bool = False
+    """Whether the events were made from images."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def stages(inputs: Inputs, counts: Counts) -> dict[str, str]:
         "rgb": _stage(counts.rgb_frames, inputs.rgb, "no RGB input"),
         "faces": "no face was seen" if no_face else _stage(counts.faces, True, ""),
     }
+    if inputs.emulated and result["events"] == OK:
+        result["events"] = "ok, but emulated from images: scores mean nothing"
     why = "no event input" if not inputs.events else "no face was seen"
     possible = inputs.events and (seen or inputs.simulated)
     result["event_tensors"] = _stage(counts.event_tensors, possible, why)
