@@ -45,6 +45,11 @@ def test_a_prepared_load_goes_on_for_ever() -> None:
     assert [tensor.start_us for tensor in tensors] == list(range(0, 1_190_000, 10_000))
     assert {tensor.events for tensor in tensors} == {1000}
     assert stream.counters["time_jumps"] == stream.counters["late"] == 0
+    an_hour = load.packet(3_600_000, start_ns)
+    assert an_hour.stamp_ns - start_ns == 3_600_001_000_000
+    decoder = Evt3Decoder(HEIGHT, WIDTH)
+    times = decoder.decode(an_hour.events)["t"]
+    assert times[0] // 1000 == 3_600_000_000 % 2**24 // 1000
 
 
 def test_decode_writes_its_figures(

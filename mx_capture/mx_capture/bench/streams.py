@@ -123,7 +123,8 @@ class PreparedLoad:
     def packet(self, seq: int, start_ns: int) -> Packet:
         """A packet of any number, stamped with when it is due; sensor time goes on for ever."""
         round_number, index = divmod(seq, len(self._words))
-        highs = (self._highs[index] + round_number * (_LOOP_US // _HIGH_US)) & 0xFFF
+        advance = round_number * (_LOOP_US // _HIGH_US) & 0xFFF
+        highs = (self._highs[index] + advance) & 0xFFF
         self._words[index][self._high_at[index]] = _TIME_HIGH << 12 | highs
         payload = self._words[index].tobytes()
         return Packet(due_ns(seq, start_ns), seq, "evt3", HEIGHT, WIDTH, start_ns, payload)
