@@ -53,6 +53,8 @@ class EventTensorNode(ManagedNode):
         "lost_packets": "packets were dropped on the way here; lower the event rate",
         "bad_packets": "the driver sends what its encoding does not allow; see the log",
         "mismatched_packets": "packets of another camera or size came; run one camera a topic",
+        "format_changes": "packets of two kinds or sizes came; run one event camera a topic",
+        "frames_without_trigger": "no trigger edge belongs to an image; check voltage and wiring",
         "out_of_range": "events lie outside the sensor; check the driver's encoding",
         "gaps": "no event came for a second or more; check the camera and its cable",
         "time_jumps": "sensor time stepped back; the camera or its clock was reset",
