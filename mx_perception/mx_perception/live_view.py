@@ -141,7 +141,9 @@ class LiveView:
     def marks(self, face_id: str) -> list[Mark]:
         """What the spotter said of a face in the last 12 s."""
         with self._lock:
-            return [mark for mark in self._marks if mark.face_id == face_id]
+            oldest_ns = self.now_ns - _SPAN_NS
+            kept = (mark for mark in self._marks if mark.stamp_ns >= oldest_ns)
+            return [mark for mark in kept if mark.face_id == face_id]
 
     def labels(self) -> list[Label]:
         """Ground truth of the last 12 s."""
