@@ -1,5 +1,6 @@
 """What the doctor makes of machines, environments and graphs."""
 
+import fcntl
 import json
 import sys
 
@@ -59,6 +60,20 @@ def test_what_lacks_is_named_with_its_remedy(root, monkeypatch):
     assert "another disk" in checks["disk"].remedy
     assert "udevadm" in checks["event camera"].remedy
     assert checks["camera library"].remedy == "./mx setup devices"
+
+
+def test_what_killed_nodes_left_in_shared_memory_is_told(root, monkeypatch):
+    memory = root / "dev/shm"
+    memory.mkdir(parents=True, exist_ok=True)
+    for name in ("fastdds_aa", "fastdds_bb"):
+        (memory / name).write_bytes(bytes(4_000_000))
+        (memory / f"{name}_el").touch()
+    monkeypatch.setattr(machine, "_SHM_MB", 3)
+    with (memory / "fastdds_bb_el").open() as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        check = by_subject(machine_checks(root, root))["shared memory"]
+    assert "1 of 4 MB were left behind" in check.finding
+    assert "fastdds shm clean" in check.remedy
 
 
 def test_serial_numbers_come_from_the_library(root, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -79,10 +80,30 @@ def _shared_memory(folder: Path) -> Check:
     free_mb = shutil.disk_usage(folder).free / 1e6
     segments = sum(1 for _ in folder.glob("fastdds_*")) + sum(1 for _ in folder.glob("fastrtps_*"))
     finding = f"{free_mb:.0f} MB free in {folder}, {segments} files of Fast DDS"
+    count, megabytes = _abandoned(folder)
+    if megabytes > _SHM_MB:
+        finding += f"; {count} of {megabytes:.0f} MB were left behind by killed nodes"
+        remedy = f"end all nodes, then `fastdds shm clean`, or `rm {folder}/*fastdds*`"
+        return Check("shared memory", finding, remedy)
     if free_mb < _SHM_MB:
         remedy = f"every node takes 32 MB: sudo mount -o remount,size=1G {folder} ({_CONTAINER})"
         return Check("shared memory", finding, remedy)
     return Check("shared memory", finding)
+
+
+def _abandoned(folder: Path) -> tuple[int, float]:
+    """Segments whose process was killed: their number and megabytes. Owners hold a lock."""
+    count = size = 0
+    for lock in folder.glob("fastdds_*_el"):
+        segment = lock.with_name(lock.name.removesuffix("_el"))
+        try:
+            with lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            size += segment.stat().st_blocks * 512
+        except OSError:
+            continue  # it is in use, or has gone since
+        count += 1
+    return count, size / 1e6
 
 
 def clock_check(output_of: Callable[..., str]) -> Check:
