@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ class Health:
 
     A count whose name is in `losses` warns as soon as it rises; its value is the remedy. Counts
     in `silences`, separated by spaces, warn when none of them rises while the node is active.
+    Any thread may count while another one reports.
     """
 
     losses: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Health:
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
+        self._lock = threading.Lock()
         self.counters: Counter[str] = Counter()
         self.facts: dict[str, str] = {}
         self._latencies: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
@@ -44,15 +47,18 @@ class Health:
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a count."""
-        self.counters[name] += amount
+        with self._lock:
+            self.counters[name] += amount
 
     def set_counts(self, counts: Mapping[str, int]) -> None:
         """Take over the totals that a component of the core keeps itself."""
-        self.counters.update({name: value - self.counters[name] for name, value in counts.items()})
+        with self._lock:
+            self.counters.update({name: n - self.counters[name] for name, n in counts.items()})
 
     def latency(self, name: str, milliseconds: float) -> None:
         """Add one latency; the last 2,000 make up the percentiles."""
-        self._latencies[name].append(milliseconds)
+        with self._lock:
+            self._latencies[name].append(milliseconds)
 
     def problem(self, name: str, message: str, level: int = WARN) -> None:
         """State a lasting problem with its remedy, until `solved`."""
@@ -66,22 +72,24 @@ class Health:
         """Sum up since the last report. Rates are per second."""
         now = self.now()
         elapsed = max(now - self._reported_at, 1e-6)
-        values = dict(self.facts)
-        problems = list(self._problems.values())
-        for name, total in sorted(self.counters.items()):
+        with self._lock:
+            counters = self.counters.copy()
+            latencies = {name: list(samples) for name, samples in self._latencies.items()}
+        values = self.facts.copy()
+        problems = list(self._problems.copy().values())
+        for name, total in sorted(counters.items()):
             risen = total - self._reported[name]
             values[name] = str(total)
             values[f"{name}_hz"] = f"{risen / elapsed:.1f}"
             if risen and name in self.losses:
                 problems.append((WARN, f"{name} +{risen}: {self.losses[name]}"))
         for names, remedy in self.silences.items():
-            silent = all(self.counters[name] == self._reported[name] for name in names.split())
+            silent = all(counters[name] == self._reported[name] for name in names.split())
             if silent and self.facts.get("state") == "active":
                 problems.append((WARN, remedy))
-        for name, samples in self._latencies.items():
-            if samples:
-                p50, p99 = np.percentile(samples, (50, 99))
-                values[f"{name}_ms_p50"], values[f"{name}_ms_p99"] = f"{p50:.2f}", f"{p99:.2f}"
-        self._reported, self._reported_at = self.counters.copy(), now
+        for name, samples in latencies.items():
+            p50, p99 = np.percentile(samples, (50, 99))
+            values[f"{name}_ms_p50"], values[f"{name}_ms_p99"] = f"{p50:.2f}", f"{p99:.2f}"
+        self._reported, self._reported_at = counters, now
         level = max((level for level, _ in problems), default=OK)
         return Report(level, "; ".join(text for _, text in problems) or "ok", values)

@@ -1,3 +1,5 @@
+import threading
+
 from mx_capture.health import ERROR, OK, WARN, Health
 
 
@@ -56,3 +58,20 @@ def test_an_active_node_that_hears_nothing_warns():
     health.count("event_images")
     assert health.report().level == OK
     assert health.report().level == WARN
+
+
+def test_a_thread_may_count_while_another_reports() -> None:
+    health, done = Health(), threading.Event()
+
+    def count() -> None:
+        for number in range(20_000):
+            health.count(f"count_{number % 500}")
+            health.latency(f"latency_{number % 50}", 1.0)
+        done.set()
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    while not done.is_set():
+        health.report()
+    thread.join()
+    assert health.report().values["count_0"] == "40"

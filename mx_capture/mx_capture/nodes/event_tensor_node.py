@@ -104,6 +104,10 @@ class EventTensorNode(ManagedNode):
         else:
             self.subscribe_to(mx.Faces, "faces", self.on_faces)
 
+    def stop(self) -> None:
+        # A picture may still be under way.
+        self.event_image = None
+
     def pair_images_with_faces(self) -> None:
         self.face_crops = self.publish_to(Image, "face_crops")
         images = Subscriber(self, Image, "rgb/image_raw", qos_profile=SENSOR_QOS)
@@ -164,7 +168,8 @@ class EventTensorNode(ManagedNode):
             self.health.latency(latency, (self.now_ns() - stamped.end_ns) / 1e6)
 
     def publish_event_image(self) -> None:
-        if self.event_image is None or self.event_image.get_subscription_count() == 0:
+        publisher = self.event_image
+        if publisher is None or publisher.get_subscription_count() == 0:
             return
         draw = self.tensorizer.event_image_later()
         if draw is None or self.executor is None or self._drawing:
