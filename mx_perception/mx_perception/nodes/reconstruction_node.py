@@ -27,7 +27,6 @@ from mx_msgs import msg as mx
 from mx_perception.checkpoint import DEFAULT_RECONSTRUCTION
 from mx_perception.reconstruction import Reconstructor
 
-
 _KEPT = 30
 """Crops a face: tensors wait for events, and come up to a second later."""
 
