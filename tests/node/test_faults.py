@@ -153,7 +153,8 @@ def test_a_recorder_that_ends(graph, recorder, tmp_path, number):
     process.send_signal(number)
     process.wait(30)
     graph.recovers(f"{number.name} of recorder_node")
-    assert_readable(tmp_path, expected=300)
+    # What was written in the last second before SIGKILL may be lost.
+    assert_readable(tmp_path, expected=100)
 
 
 @pytest.mark.slow
