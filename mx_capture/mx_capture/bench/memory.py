@@ -59,15 +59,17 @@ def measure(minutes: float, rate_mev: float, console: Console) -> dict[str, Any]
     """Resident MB by minute of recorded time; the first is taken after five seconds of it."""
     load = PreparedLoad(rate_mev)
     target = Tensorizer(TensorConfig(), TensorizerConfig(), SameSensor())
-    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    image = np.zeros((HEIGHT // 2, WIDTH // 2), np.uint8)
+    target.observe_frame(0, image.shape)
     packets = round(minutes * 60e6 / PACKET_US)
     rss_mb, tensors = {}, 0
     for seq in track(range(packets), description="playing", console=console, transient=True):
         packet = load.packet(seq, 0)
         if seq % _FRAME_PACKETS == 0:
             shift = seq // _FRAME_PACKETS % 16
-            faces = {"f00000": Roi(FACE.x + shift, FACE.y, FACE.width, FACE.height)}
-            target.add_faces(packet.stamp_ns, faces, in_events=True)
+            roi = Roi(FACE.x + shift, FACE.y, FACE.width, FACE.height)
+            faces = {"f00000": roi.scaled(0.5, 0.5)}
+            target.add_faces(packet.stamp_ns, faces)
             target.add_frame(Frame(packet.stamp_ns, image), faces)
         tensors += len(target.add_packet(packet)) + len(list(target.frame_tensors()))
         if seq % _IMAGE_PACKETS == 0:
