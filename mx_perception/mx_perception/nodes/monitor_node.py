@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -112,6 +113,9 @@ class Monitor(Generic[N]):
 
     def __enter__(self) -> N:
         rclpy.init(args=[])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # The handlers of ROS end its part only: the program would go on without it.
+            signal.signal(number, signal.default_int_handler)
         self._node = self._node_class()
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import secrets
-import signal
 import socket
 import webbrowser
 
@@ -56,9 +55,6 @@ def main(argv: list[str]) -> int:
         Console().print(f"look at {address} (Ctrl-C ends)", soft_wrap=True)
         if options.browser and local:
             webbrowser.open(address)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # The handlers of ROS end its part only.
-            signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
         node.close()
