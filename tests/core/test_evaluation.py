@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from drawn_person import write_drawn
 from mx_capture.errors import MxError
+from mx_capture.files import open_source
 from mx_capture.stream import Frame, Label, Packet
 from mx_perception.evaluation.capture import CaptureWatch
 from mx_perception.evaluation.report import classification, merge
+from mx_perception.evaluation.session import EvaluationConfig, Evaluator
 from mx_perception.evaluation.timeline import Timeline
 from mx_perception.spotter import OFFSET, ONSET, MicroExpression
 from mx_perception.verbs.evaluate import main
@@ -123,6 +125,16 @@ def test_a_face_that_was_not_seen_counts_as_wrong() -> None:
     found = classification(clips, "evidence")
     assert found is not None and found["accuracy"] == 0.5 and found["unseen"] == 1
     assert found["uf1"] is None and "AU01" in found["absent"]
+
+
+@pytest.mark.parametrize(("size", "hop_us"), [(64, 10_000), (128, 5_000)])
+def test_tensors_of_another_crop_or_hop_are_named(people: Path, size: int, hop_us: int) -> None:
+    gathered = Evaluator(EvaluationConfig()).gathered()
+    gathered.timeline.labels.append(label(12, 0.0, 0.3))
+    data = np.zeros((1, 2, size, size), np.uint8)
+    gathered.add_tensor("f00000", 0, 1000 * hop_us, data)
+    missing = gathered.figures(open_source(people / "s01"))["missing"]
+    assert "another crop or hop" in missing["action_units"]
 
 
 def test_losses_and_drift_are_seen() -> None:

@@ -31,8 +31,8 @@ class Gathered:
     tensors: int = 0
     images: int = 0
     found_in: dict[str, int] = field(default_factory=lambda: {"frames": 0, "events": 0})
-    other_shapes: int = 0
-    """Tensors of another crop than the models take."""
+    other_tensors: int = 0
+    """Tensors of another crop or hop than the models take."""
     _digests: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -51,10 +51,11 @@ class Gathered:
         """Whether both models take the same crop."""
         return self.crop == (self.tensor.height, self.tensor.width)
 
-    def add_tensor(self, face_id: str, end_ns: int, data: np.ndarray) -> None:
+    def add_tensor(self, face_id: str, start_ns: int, end_ns: int, data: np.ndarray) -> None:
         """Take note of a hop tensor `(T, P, H, W) uint8`, bit by bit."""
         self.tensors += 1
-        self.other_shapes += data.shape[2:] != (self.tensor.height, self.tensor.width)
+        fits = data.shape[2:] == (self.tensor.height, self.tensor.width)
+        self.other_tensors += not fits or end_ns - start_ns != 1000 * self.tensor.hop_us
         digest = self._digests.setdefault(face_id, hashlib.sha256())
         digest.update(int(end_ns).to_bytes(8, "little", signed=True) + data.tobytes())
 
@@ -100,16 +101,22 @@ class Gathered:
 
     def _missing(self, source: Source) -> dict[str, str]:
         missing = {}
-        if not self.timeline.labels:
+        if self.other_tensors:
+            wanted = self.tensor
+            missing["action_units"] = (
+                f"{self.other_tensors} tensors of another crop or hop came than the model takes, "
+                f"{wanted.width}x{wanted.height} and {wanted.hop_us} us"
+            )
+        elif not self.timeline.labels:
             missing["action_units"] = "no labels: scores cannot be compared with anything"
         elif not self.timeline.hops:
             missing["action_units"] = NO_FACE
         if source.frame_size is None:
             missing["reconstruction"] = "no RGB frames: no key frames, and nothing to compare with"
-        elif not self.crops_fit or self.other_shapes:
-            other = "other tensors came" if self.other_shapes else "the other model differs"
+        elif not self.crops_fit:
             missing["reconstruction"] = (
-                f"the reconstruction model takes a crop of {self.crop[1]}x{self.crop[0]}; {other}"
+                f"the reconstruction model takes a crop of {self.crop[1]}x{self.crop[0]}, the "
+                f"Action Unit model one of {self.tensor.width}x{self.tensor.height}"
             )
         elif not self.frames.rows:
             missing["reconstruction"] = f"{NO_FACE} in RGB frames"

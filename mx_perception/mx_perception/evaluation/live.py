@@ -58,9 +58,9 @@ class LiveSession:
         self.gathered.found_in["frames"] += bool(rois)
         _keep(self._boxes, stamp_ns, rois)
 
-    def add_tensor(self, face_id: str, end_ns: int, data: np.ndarray) -> None:
+    def add_tensor(self, face_id: str, start_ns: int, end_ns: int, data: np.ndarray) -> None:
         """A hop tensor, `(T, P, H, W) uint8`."""
-        self.gathered.add_tensor(face_id, end_ns, data)
+        self.gathered.add_tensor(face_id, start_ns, end_ns, data)
 
     def add_scores(
         self, face_id: str, end_ns: int, au: tuple[int, ...], scores: Sequence[float]

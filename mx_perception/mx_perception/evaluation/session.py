@@ -150,7 +150,7 @@ class _Run:
     def _step(self, stamped: StampedTensor) -> None:
         tensor, au = stamped.tensor, self.evaluator.au
         face = tensor.face_id
-        self.gathered.add_tensor(face, stamped.end_ns, tensor.data)
+        self.gathered.add_tensor(face, stamped.start_ns, stamped.end_ns, tensor.data)
         began = time.perf_counter()
         if tensor.discontinuity:
             self._spotter.reset(face)

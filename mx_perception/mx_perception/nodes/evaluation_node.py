@@ -89,8 +89,8 @@ class EvaluationNode(ManagedNode):
 
     def on_tensor(self, message: mx.EventTensor) -> None:
         self._heard_s = time.monotonic()
-        stamp_ns = time_to_ns(message.header.stamp)
-        self.live.add_tensor(message.face_id, stamp_ns, message_to_histogram(message))
+        stamps = time_to_ns(message.window_start), time_to_ns(message.header.stamp)
+        self.live.add_tensor(message.face_id, *stamps, message_to_histogram(message))
 
     def on_frame_tensor(self, message: mx.EventTensor) -> None:
         stamps = time_to_ns(message.window_start), time_to_ns(message.header.stamp)
