@@ -19,7 +19,9 @@ def _sessions(report: Mapping[str, Any]) -> str:
     if "simulator" in origins and origins != {"simulator"}:
         kind = "partly simulated"
     total, people, seconds = found["total"], found["subjects"], found["seconds"]
-    length = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+    length = f"{seconds / 60:.1f} minutes"
+    if seconds < 120:
+        length = f"{seconds:.{0 if seconds >= 10 else 1}f} seconds"
     line = f"{total} session{'' if total == 1 else 's'}, {length}"
     if people:
         line += f" of {people} {'person' if people == 1 else 'people'}"
