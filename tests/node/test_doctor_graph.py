@@ -31,7 +31,8 @@ def test_a_running_graph_is_seen_with_its_states_and_reports(graph, examine):
     graph.start(EventTensorNode)
     checks = examine()
     assert checks["graph"]["finding"] == "2 nodes"
-    assert checks["/event_tensor_node"]["finding"] == "active, ok"
+    assert checks["/event_tensor_node"]["finding"] == "WARN"
+    assert "start the camera" in checks["/event_tensor_node"]["remedy"]
     assert checks["/peer"]["finding"] == "runs"
     assert checks["/event_camera/events"]["finding"] == "nobody publishes it"
 

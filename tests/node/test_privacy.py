@@ -12,7 +12,8 @@ from rosbags.highlevel import AnyReader
 from running_graph import RunningGraph
 
 IMAGE = "sensor_msgs/msg/Image"
-_QUICK = {"duration_s": 4.0, "render_fps": 50, "samples": 1, "sensor": "240x180"}
+_QUICK = {"duration_s": 3.0, "render_fps": 50, "samples": 1, "protocol": "neutral"}
+_QUICK |= {"distractors": 0.0, "step_px": 5.0, "sensor": "240x180", "frames_fps": 15}
 """A person that is rendered in seconds."""
 _CAMERAS = ("event_camera_node", "face_camera_node")
 _NAMESPACE = ("unshare", "--user", "--map-root-user", "--net")
