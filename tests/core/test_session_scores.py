@@ -1,6 +1,7 @@
 """Scores of a whole session, and the table of them."""
 
 import csv
+import itertools
 
 import pytest
 from mx_capture.errors import MxError
@@ -25,7 +26,7 @@ def test_every_hop_with_a_face_has_a_row(session, tmp_path):
         rows = list(csv.DictReader(file))
     stamps = [int(row["stamp_ns"]) for row in rows]
     assert len(rows) > 50
-    assert all(b - a == 10_000_000 for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(b - a == 10_000_000 for a, b in itertools.pairwise(stamps))
     assert all(0 <= float(row["AU12"]) <= 1 for row in rows)
     shown = Annotator(session, out).overview()["scores"]
     assert len(shown["times_us"]) == len(rows) and "AU12" in shown["names"]
