@@ -22,7 +22,7 @@ from mx_capture.node_setup import EVENTS_QOS
 _MATCHED_S, _ON_THE_WAY_S = 60.0, 1.0
 
 
-def main() -> None:
+def publish() -> None:
     """Says "ready", reads a ROS time from stdin, publishes from then on."""
     parser = argparse.ArgumentParser(prog="packet_load_node", description=__doc__)
     parser.add_argument("--rate", type=float, required=True, help="Mev/s")

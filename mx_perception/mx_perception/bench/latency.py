@@ -31,6 +31,7 @@ from mx_perception.nodes.latency_node import LatencyNode
 from mx_perception.nodes.monitor_node import Monitor
 
 _TENSORS = "event_tensor_node"
+_LOAD = "from mx_capture.nodes.packet_load_node import publish; publish()"
 _START_S, _DRAIN_S, _LEAD_S = 60.0, 3.0, 0.5
 _WARM_UP_PACKETS = 1000
 """The first second is discovery and cold caches, not the stream."""
@@ -88,8 +89,8 @@ def measure(rate_mev: float, seconds: float) -> dict[str, Any]:
         options = ("--rate", str(rate_mev), "--seconds", str(seconds), "--out", str(sent_at))
         with (
             Monitor(LatencyNode) as probe,
-            _process(f"mx_capture.nodes.{_TENSORS}") as tensors,
-            _process("mx_capture.nodes.packet_load_node", *options) as load,
+            _process(f"from mx_capture.nodes.{_TENSORS} import main; main()") as tensors,
+            _process(_LOAD, *options) as load,
         ):
             _wait(lambda: probe.active([_TENSORS]))
             _wait(lambda: probe.count_publishers("event_tensors") == 1)
@@ -171,9 +172,9 @@ class _Effort:
 
 
 @contextlib.contextmanager
-def _process(module: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+def _process(code: str, *words: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from {module} import main; main()", *words],
+        [sys.executable, "-c", code, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
