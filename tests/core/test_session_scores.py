@@ -36,7 +36,7 @@ def test_every_hop_with_a_face_has_a_row(session, tmp_path):
 
 def test_what_cannot_be_scored_is_said(tmp_path):
     record(
-        SimulatedSource(SimulationConfig(duration_s=0.2, protocol="neutral", lighting="dark")),
+        SimulatedSource(SimulationConfig(duration_s=0.1, protocol="neutral")),
         tmp_path / "short",
     )
     with pytest.raises(MxError, match="no face was found"):

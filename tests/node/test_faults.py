@@ -178,6 +178,7 @@ def recorder(graph, tmp_path):
     processes = []
 
     def start(limit=None, value=0):
+        graph.run_for(0.5)  # what the last recorder said is on its way, and counts for nothing
         graph.reports.pop("recorder_node", None)
         words = ["--ros-args", "-p", f"out:={tmp_path / 'recording'}", "-p", "reserve_mb:=0"]
         code = "from mx_capture.nodes.recorder_node import main; main()"
