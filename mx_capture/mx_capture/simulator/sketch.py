@@ -200,9 +200,7 @@ def _schedule(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is seen at each time: indices of changes (-1 ends), their shares on the subject's right
     and left, and the affine map from the image to the sketch."""
-    most = 48
-    index = np.full((len(times), most), -1, np.int32)
-    share = np.zeros((len(times), most, 2), np.float32)
+    seen: list[dict[int, list[float]]] = []
     maps = np.zeros((len(times), 2, 3), np.float32)
     blink = UNIT_ORDER.index(45)
     rest = script.rest_rotation
@@ -214,12 +212,17 @@ def _schedule(
                 _between(person.units[int(row)], float(pose.units[row, side]), side, parts)
         open_eyes = 1.0 - float(np.clip(pose.units[blink].max(), 0, 1))
         _look_aside(person.gazes, pose.gaze, open_eyes, parts)
-        for place, (key, values) in enumerate(list(parts.items())[:most]):
-            index[step, place], share[step, place] = key, values
+        seen.append(parts)
         moves = np.concatenate([pose.rotation - rest, pose.shift])
         forward = np.eye(3)
         forward[:2] += np.tensordot(moves, person.turns, 1)
         maps[step] = np.linalg.inv(forward)[:2]
+    most = max(1, *(len(parts) for parts in seen))
+    index = np.full((len(times), most), -1, np.int32)
+    share = np.zeros((len(times), most, 2), np.float32)
+    for step, parts in enumerate(seen):
+        index[step, : len(parts)] = list(parts)
+        share[step, : len(parts)] = np.reshape(list(parts.values()), (-1, 2))
     return index, share, maps
 
 
