@@ -16,13 +16,12 @@ from mx_capture.recording.session_info import read_session, session_folders
 from mx_capture.stream import Label, Source
 from mx_capture.tensorizer import FaceCrop, StampedTensor
 
-from mx_perception.action_units import AU_NUMBERS
 from mx_perception.sequences import (
     FaceSequence,
-    Span,
     cells_of,
     load_sequences,
     save_sequences,
+    spans_of,
 )
 
 Track = Callable[..., Iterable[Any]]
@@ -88,16 +87,7 @@ def _sequence(
     hop_ns = 1000 * hop_us
     cells = [cells_of(t.tensor.start_us // hop_us - first_hop, t.tensor.data) for t in face.tensors]
     hops = face.tensors[-1].tensor.start_us // hop_us - first_hop + 1
-    spans = []
-    for label in labels:
-        onset, apex, offset = (
-            (stamp - first.start_ns) / hop_ns
-            for stamp in (label.onset_ns, label.apex_ns, label.offset_ns)
-        )
-        pairs = [p for p in zip(label.au, label.intensity, strict=True) if p[0] in AU_NUMBERS]
-        if pairs and offset > 0 and onset < hops:
-            au, intensity = zip(*pairs, strict=True)
-            spans.append(Span(au, intensity, onset, apex, offset, label.condition))
+    spans = spans_of(labels, first.start_ns, hop_us, int(hops))
     frames = [_small(crop.image) for crop in face.crops]
     frame_hops = [int((crop.stamp_ns - first.start_ns) // hop_ns) for crop in face.crops]
     return FaceSequence(
@@ -108,7 +98,7 @@ def _sequence(
         hop_us=hop_us,
         size=(first.tensor.data.shape[2], first.tensor.data.shape[3]),
         cells=np.concatenate(cells),
-        spans=tuple(spans),
+        spans=spans,
         frames=np.array(frames, np.uint8).reshape(-1, FRAME_SIZE, FRAME_SIZE),
         frame_hops=np.array(frame_hops, np.int64),
     )

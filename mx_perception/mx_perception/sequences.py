@@ -15,6 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 from mx_capture.errors import MxError
 from mx_capture.simulator.sketch_events import CELL_DTYPE
+from mx_capture.stream import Label
+
+from mx_perception.action_units import AU_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,21 @@ class FaceSequence:
             "count"
         ]
         return tensor
+
+
+def spans_of(labels: Iterable[Label], start_ns: int, hop_us: int, hops: int) -> tuple[Span, ...]:
+    """The labels that lie in `hops` hops from `start_ns` on and name units that networks score."""
+    spans = []
+    for label in labels:
+        onset, apex, offset = (
+            (stamp - start_ns) / (1000 * hop_us)
+            for stamp in (label.onset_ns, label.apex_ns, label.offset_ns)
+        )
+        pairs = [p for p in zip(label.au, label.intensity, strict=True) if p[0] in AU_NUMBERS]
+        if pairs and offset > 0 and onset < hops:
+            au, intensity = zip(*pairs, strict=True)
+            spans.append(Span(au, intensity, onset, apex, offset, label.condition))
+    return tuple(spans)
 
 
 def cells_of(hop: int, tensor: np.ndarray) -> np.ndarray:

@@ -11,14 +11,13 @@ from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.event_sensor import draw_sensor
 from mx_capture.simulator.sketch import (
     PersonSketch,
-    SketchedSession,
     sketch_person,
     sketch_session,
 )
+from mx_capture.simulator.source import SimulatedSource
 
-from mx_perception.action_units import AU_NUMBERS
 from mx_perception.dataset import Track
-from mx_perception.sequences import FaceSequence, Span, load_sequences, save_sequences
+from mx_perception.sequences import FaceSequence, load_sequences, save_sequences, spans_of
 
 FIRST_PERSON = 1_000_000_000
 """Seeds from here on are sketched; `./mx simulate` counts from small ones, so nobody is both."""
@@ -82,20 +81,7 @@ def _session(
         hop_us=HOP_US,
         size=(128, 128),
         cells=session.cells,
-        spans=_spans(session, condition),
+        spans=spans_of(SimulatedSource(config).labels(), 0, HOP_US, session.hops),
         frames=session.frames,
         frame_hops=session.frame_hops,
     )
-
-
-def _spans(session: SketchedSession, condition: str) -> tuple[Span, ...]:
-    spans = []
-    for expression in session.script.expressions:
-        pairs = zip(expression.units, expression.intensity, strict=True)
-        acted = [(int(unit), float(level)) for unit, level in pairs if unit in AU_NUMBERS]
-        if acted:
-            times = (expression.onset_s, expression.apex_s, expression.offset_s)
-            onset, apex, offset = (1e6 * t / HOP_US for t in times)
-            units, levels = zip(*acted, strict=True)
-            spans.append(Span(units, levels, onset, apex, offset, condition))
-    return tuple(spans)

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from browser import Browser, needs_browser
 from drawn_face import drawn_face
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.roi import Roi
@@ -16,11 +17,8 @@ from mx_perception.page.health import Reports
 from mx_perception.page.server import PageServer
 from mx_perception.page.state import PageState
 from mx_perception.spotter import APEX, OFFSET, ONSET, MicroExpression
-from test_annotate_page import BROWSER, NAMES, Browser
 
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason=f"no browser of this machine can be driven: none of {', '.join(NAMES)}"
-)
+pytestmark = needs_browser
 MS = 1_000_000
 PAINTED = """(() => {{
   const canvas = document.querySelector({selector!r});

@@ -10,7 +10,7 @@ import numpy as np
 from mx_capture.stream import Label
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
-from mx_perception.sequences import CELL_DTYPE, FaceSequence, Span
+from mx_perception.sequences import CELL_DTYPE, FaceSequence, Span, spans_of
 from mx_perception.spotter import OFFSET, ONSET, MicroExpression
 from mx_perception.spotting import Detection, count
 from mx_perception.windows import MICRO_HOPS, NEUTRAL_HOPS
@@ -84,18 +84,12 @@ class Timeline:
     def sequence(self) -> FaceSequence:
         """The labels on the hop grid, in the form that training and spotting use."""
         start_ns, scores, _ = self.table()
-        hop_ns, hops = 1000 * self.hop_us, len(scores)
-        spans = []
-        for label in sorted(self.labels, key=lambda item: (item.onset_ns, item.offset_ns)):
-            pairs = [p for p in zip(label.au, label.intensity, strict=True) if p[0] in AU_NUMBERS]
-            stamps = (label.onset_ns, label.apex_ns, label.offset_ns)
-            onset, apex, offset = ((stamp - start_ns) / hop_ns for stamp in stamps)
-            if pairs and offset > 0 and onset < hops:
-                au, intensity = zip(*pairs, strict=True)
-                spans.append(Span(au, intensity, onset, apex, offset, label.condition))
+        hops = len(scores)
+        labels = sorted(self.labels, key=lambda item: (item.onset_ns, item.offset_ns))
+        spans = spans_of(labels, start_ns, self.hop_us, hops)
         nothing = np.zeros(0, CELL_DTYPE)
         frames = np.zeros((0, 1, 1), np.uint8), np.zeros(0, np.int64)
-        return FaceSequence("", "", "", hops, self.hop_us, (1, 1), nothing, tuple(spans), *frames)
+        return FaceSequence("", "", "", hops, self.hop_us, (1, 1), nothing, spans, *frames)
 
     def clips(self) -> list[dict[str, Any]]:
         """Every micro-expression of one Action Unit, and pauses, with the classes found there.
