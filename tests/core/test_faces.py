@@ -155,3 +155,28 @@ def test_a_single_false_detection_gets_no_id():
     assert tracker.update(0, [detection(100, 100, 80)]) == []
     for frame in range(1, 10):
         assert tracker.update(frame * FRAME_NS, []) == []
+
+
+def test_a_followed_face_costs_few_looks_and_moves_with_the_image() -> None:
+    picture = drawn_face(180, 240, (110, 90), face_px=90)
+    detector = FaceDetector(FaceDetectorConfig(refresh_images=15))
+    looks = []
+    passed = detector._pass
+    detector._pass = lambda *view: looks.append(1) or passed(*view)  # type: ignore[method-assign]
+    shifts = [0.0] * 6 + [0.5 * step for step in range(1, 13)]
+    boxes = []
+    for shift in shifts:
+        move = np.array([[1.0, 0.0, shift], [0.0, 1.0, 0.0]])
+        size = picture.shape[1], picture.shape[0]
+        moved = cv2.warpAffine(picture, move, size, borderMode=cv2.BORDER_REPLICATE)
+        boxes.append(detector.detect(moved)[0].roi)
+    assert len(looks) <= 10
+    assert boxes[-1].x - boxes[5].x == pytest.approx(6.0, abs=1.5)
+
+
+def test_a_face_that_is_gone_is_not_followed() -> None:
+    picture = drawn_face(180, 240, (110, 90), face_px=90)
+    detector = FaceDetector()
+    for _ in range(8):
+        assert detector.detect(picture)
+    assert detector.detect(np.full_like(picture, 128)) == []

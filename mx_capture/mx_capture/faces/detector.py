@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
+from mx_capture.faces.follower import Follower
 from mx_capture.roi import Roi
 
 MODEL = Path(__file__).parent.parent / "data" / "blaze_face_short_range.tflite"
@@ -27,6 +28,10 @@ _KEEP = 0.75
 """Share of the threshold that keeps a face of the image before: weak moments do not lose it."""
 _VIEW_PER_FACE = 2.5
 """Side of the view around a known face, in face widths: the boxes are steadiest there."""
+_LOOKS = 4
+"""Images in a row in which the model sees a new face before it is only followed."""
+_SEARCH_IMAGES = 30
+"""In about so many images, every place is searched for further faces."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class FaceDetectorConfig(Config):
         36, "Width of the smallest face that is looked for, in pixels", minimum=8
     )
     max_faces: int = setting(8, "Faces kept in an image, best first", minimum=1, maximum=64)
+    refresh_images: int = setting(
+        15,
+        "Images after which a face that is followed is looked for anew; 1 looks in every image",
+        minimum=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -51,22 +61,34 @@ class Detection:
     keypoints_px: np.ndarray
 
 
+@dataclass
+class _Known:
+    """A face of the image before, how it looked when the model saw it last, and since when."""
+
+    face: Detection
+    seen: Detection
+    follower: Follower
+    looks: int
+    images: int = 0
+
+
 class FaceDetector:
     """Finds faces in a stream of images.
 
-    Every image is seen closely around each face of the image before, and once more in search of
-    others: whole, or every other time in one of the square tiles in which faces are looked for
-    that are too small for the whole view; both while no face is known. So a new face at 2 m is
-    found within a second (640 x 480 has 12 tiles), and no image waits for all tiles at once.
-    `search` looks everywhere in a single image.
+    A face that is known is followed (see `Follower`); the model looks closely around it while it
+    is new, when it is lost, and every `refresh_images`. In search of others, images are seen
+    whole, or every other time in one of the square tiles in which faces are looked for that are
+    too small for the whole view; both in every image while no face is known, otherwise as often
+    as it takes to find a new face at 2 m within a second (640 x 480 has 12 tiles). So no image
+    waits for all tiles at once. `search` looks everywhere in a single image.
     """
 
     def __init__(self, config: FaceDetectorConfig = FaceDetectorConfig()) -> None:
         self.config = config
         self._net = _load_model()
         self._anchors = _anchors()
-        self._known: list[Detection] = []
-        self._turn = self._tile = 0
+        self._known: list[_Known] = []
+        self._turn = self._tile = self._unsearched = 0
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Faces in `(H, W, 3)` RGB or `(H, W)` grey uint8 of any size, best first.
@@ -74,9 +96,51 @@ class FaceDetector:
         Raises MxError for an image of another type or shape.
         """
         check_image(image)
+        followed, views = [], []
+        for known in self._known:
+            if self._follow(known, image):
+                followed.append(known)
+            else:
+                views.append(_view_around(known.face.roi))
+        return self._look(image, views + self._search_views(image), followed)
+
+    def search(self, image: np.ndarray) -> list[Detection]:
+        """As `detect`, in every tile of one image: slower, and independent of other images."""
+        check_image(image)
         height, width = image.shape[:2]
-        views = [_view_around(face.roi) for face in self._known]
         tiles = _tiles(height, width, self.config.smallest_face_px)
+        faces = self._look(image, [*tiles, _whole(height, width)], [])
+        views = [_view_around(face.roi) for face in faces]
+        return self._look(image, [*views, _whole(height, width)], [])
+
+    def forget(self) -> None:
+        """Start afresh, for a stream of other images."""
+        self._known = []
+        self._turn = self._tile = self._unsearched = 0
+
+    def _follow(self, known: _Known, image: np.ndarray) -> bool:
+        """Move a known face to where it is now; False where the model has to look."""
+        known.images += 1
+        if known.looks < _LOOKS or known.images >= self.config.refresh_images:
+            return False
+        shift = known.follower.shift(image)
+        if shift is None:
+            return False
+        seen, (right, down) = known.seen, map(float, shift)
+        roi = replace(seen.roi, x=seen.roi.x + right, y=seen.roi.y + down)
+        known.face = replace(seen, roi=roi, keypoints_px=seen.keypoints_px + shift)
+        return True
+
+    def _search_views(self, image: np.ndarray) -> list[Roi]:
+        """Where to look for faces that are not known yet, in this image; often nowhere."""
+        height, width = image.shape[:2]
+        tiles = _tiles(height, width, self.config.smallest_face_px)
+        self._unsearched += 1
+        wait = min(self.config.refresh_images, _SEARCH_IMAGES // (2 * len(tiles) or 1))
+        if self._known and self._unsearched < wait:
+            return []
+        self._unsearched = 0
+        views = []
         closer = bool(tiles) and (self._turn % 2 == 1 or not self._known)
         if closer:
             views.append(tiles[self._tile % len(tiles)])
@@ -84,33 +148,32 @@ class FaceDetector:
         if not closer or not self._known:
             views.append(_whole(height, width))
         self._turn += 1
-        return self._look(image, views)
+        return views
 
-    def search(self, image: np.ndarray) -> list[Detection]:
-        """As `detect`, in every tile of one image: slower, and independent of other images."""
-        check_image(image)
-        height, width = image.shape[:2]
-        tiles = _tiles(height, width, self.config.smallest_face_px)
-        self._known = self._look(image, [*tiles, _whole(height, width)])
-        views = [_view_around(face.roi) for face in self._known]
-        return self._look(image, [*views, _whole(height, width)])
-
-    def forget(self) -> None:
-        """Start afresh, for a stream of other images."""
-        self._known = []
-        self._turn = self._tile = 0
-
-    def _look(self, image: np.ndarray, views: list[Roi]) -> list[Detection]:
+    def _look(
+        self, image: np.ndarray, views: list[Roi], followed: list[_Known]
+    ) -> list[Detection]:
         # A closer view is more exact: its faces come first and displace those of wider ones.
+        before = [known.face for known in self._known]
+        kept = [known.face for known in followed]
         found: list[Detection] = []
         for view in sorted(map(_square, views), key=lambda roi: roi.width):
             for face in self._pass(image, view):
-                sure = face.score >= self.config.threshold or _same_as_one(face, self._known)
-                if sure and not _same_as_one(face, found) and _complete(face.roi, view, image):
+                sure = face.score >= self.config.threshold or _same_as_one(face, before)
+                new = not _same_as_one(face, kept + found)
+                if sure and new and _complete(face.roi, view, image):
                     found.append(face)
-        found.sort(key=lambda face: -face.score)
-        self._known = found[: self.config.max_faces]
-        return self._known
+        self._known = followed + [
+            _Known(face, face, Follower(image, face.roi), self._looks_at(face)) for face in found
+        ]
+        self._known.sort(key=lambda known: -known.face.score)
+        del self._known[self.config.max_faces :]
+        return [known.face for known in self._known]
+
+    def _looks_at(self, face: Detection) -> int:
+        """In how many images in a row the model or the follower has seen it, this one included."""
+        same = [known.looks for known in self._known if _same_as_one(face, [known.face])]
+        return 1 + max(same, default=0)
 
     def _pass(self, image: np.ndarray, view: Roi) -> list[Detection]:
         """One run of the model on a square view of the image, which may exceed it."""
