@@ -40,6 +40,7 @@ _COUNTED_HERE = (
     "gaps",
     "time_jumps",
     "late_faces",
+    "expired_faces",
 )
 
 _ENOUGH_EVENTS = 1_000_000
@@ -56,6 +57,11 @@ class TensorConfig(Config):
     bins: int = setting(1, "Time bins in a hop", minimum=1, maximum=100)
     roi_delay_us: int = setting(
         50_000, "A hop uses the faces known this many microseconds before it", minimum=0
+    )
+    face_timeout_us: int = setting(
+        2_000_000,
+        "Faces not told anew for this many microseconds are followed no longer; 0: for ever",
+        minimum=0,
     )
     buffer_us: int = setting(
         1_000_000, "How long packets are kept to cut windows from, in microseconds", minimum=0
@@ -93,7 +99,8 @@ class TensorStream:
     `in_roi + outside_roi + no_face + late + out_of_range + dropped_before_time` are all events
     of the packets; `saturated`; `packets`, `lost_packets` (by `seq`), `mismatched_packets` (other
     size or encoding, ignored); `gaps` (silences too long to fill with empty tensors), `time_jumps`
-    (back in time); `late_faces` (faces told after the hop that should have used them).
+    (back in time); `late_faces` (faces told after the hop that should have used them);
+    `expired_faces` (sets of faces that nobody told anew for `face_timeout_us`).
 
     The last hop of a stream stays open: nothing tells that all of it was there, and a histogram of
     a part of a hop would look like a stiller face. `open_events` says how many events it holds.
@@ -110,8 +117,12 @@ class TensorStream:
         self._pass = make_pass(make_decoder(encoding, height, width), one_pass)
         self._face_sets: deque[tuple[int, dict[str, Roi]]] = deque()
         self._faces: dict[str, Roi] = {}
+        self._faces_us = 0
+        self.faces_expired = False
+        """Whether the last faces are from more than `face_timeout_us` ago."""
         self._seq: dict[str, int] = {}
         self._cut_seq: dict[str, int] = {}
+        self._layouts: dict[int, tuple[list[Roi], Layout]] = {}
         self._window = Window(self._make_layout({}))
         self._open = False
         self._discontinuity = True
@@ -126,8 +137,9 @@ class TensorStream:
 
         Times must rise; later calls with an earlier time replace what they precede. A hop that
         starts at `a` uses the last faces with `t_us <= a - roi_delay_us`, so that the result does
-        not depend on when this is called, as long as it is before the hop begins. Raises MxError
-        for more than 15 faces.
+        not depend on when this is called, as long as it is before the hop begins. After
+        `face_timeout_us` of hops with the same faces there are none. Raises MxError for more than
+        15 faces.
         """
         if len(faces) > MAX_FACES:
             raise MxError(f"{len(faces)} faces are more than the {MAX_FACES} possible")
@@ -298,6 +310,10 @@ class TensorStream:
         faces = self._faces
         while self._face_sets and self._face_sets[0][0] <= start - self.config.roi_delay_us:
             faces = self._face_sets.popleft()[1]
+            self._faces_us, self.faces_expired = start, False
+        if faces and 0 < self.config.face_timeout_us < start - self._faces_us:
+            faces, self.faces_expired = {}, True
+            self._counts["expired_faces"] += 1
         if faces != self._faces:
             self._faces = faces
             self._seq = {face: self._seq.get(face, 0) for face in faces}
@@ -333,9 +349,14 @@ class TensorStream:
             )
 
     def _make_layout(self, faces: Mapping[str, Roi], bins: int | None = None) -> Layout:
-        crop = (self.config.height, self.config.width)
+        """Crops rest most of the time: what was made last for this number of bins often fits."""
         bins = self.config.bins if bins is None else bins
-        return Layout((self.height, self.width), crop, bins, list(faces.values()))
+        rois = list(faces.values())
+        before = self._layouts.get(bins)
+        if before is None or before[0] != rois:
+            crop = (self.config.height, self.config.width)
+            before = self._layouts[bins] = rois, Layout((self.height, self.width), crop, bins, rois)
+        return before[1]
 
 
 def _count(window: Window) -> list[tuple[int, int]]:

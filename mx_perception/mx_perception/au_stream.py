@@ -66,10 +66,11 @@ class AuStream:
         bins = tensors[faces[0]].shape[0]
         if any(tensors[face].shape[0] != bins for face in faces):
             raise MxError("event tensors of one hop have different numbers of bins")
-        states = [self._rest() if f in reset else self._states.get(f, self._rest()) for f in faces]
-        batch = [np.stack([s[i] for s in states]) for i in range(len(self.state_shapes))]
+        states = [self._rest() if f in reset or f not in self._states else self._states[f]
+                  for f in faces]  # fmt: skip
+        batch = [_stacked([s[i] for s in states]) for i in range(len(self.state_shapes))]
         for index in range(bins):
-            x = np.stack([tensors[face][index] for face in faces])
+            x = _stacked([tensors[face][index] for face in faces])
             inputs = dict(zip(self.state_shapes, batch, strict=True))
             scores, evidence, *batch = self.session.run(self._outputs, {"x": x, **inputs})
         for row, face in enumerate(faces):
@@ -101,6 +102,11 @@ class AuStream:
                 f"event tensor of face {face} is {tensor.shape} {tensor.dtype}, but the checkpoint "
                 f"{self.checkpoint.folder} takes (T, {', '.join(map(str, self.input_shape))}) uint8"
             )
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """Along a new first axis; a single one is not copied."""
+    return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
 
 
 def clip_class(evidence: np.ndarray) -> int:

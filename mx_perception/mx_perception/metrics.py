@@ -128,7 +128,7 @@ def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarr
 
 
 def _ssim_map(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    a, b = one.astype(np.float64) / 255.0, two.astype(np.float64) / 255.0
+    a, b = (np.float32(1 / 255) * picture.astype(np.float32) for picture in (one, two))
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     shared = _blur(a * b) - mean_a * mean_b

@@ -13,8 +13,8 @@ from mx_perception import metrics
 from mx_perception.baselines import Integration
 
 METHODS = ("network", "copy", "integration")
-EVERY = 10
-"""Each tenth pair of frames is scored: neighbours say nearly the same, and SSIM takes time."""
+EVERY = 30
+"""One pair of frames a second is scored: neighbours say nearly the same, and it takes time."""
 _EXAMPLES = 2
 UNCERTAINTY_SCALE = 10
 """Of stored uncertainties: a step of their pictures is a tenth of a grey level."""
