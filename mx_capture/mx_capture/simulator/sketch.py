@@ -23,7 +23,7 @@ from mx_capture.simulator.head import UNIT_ORDER, Pose
 from mx_capture.simulator.rgb_sensor import RgbSensorConfig
 from mx_capture.simulator.scene import Scene
 from mx_capture.simulator.script import Script
-from mx_capture.simulator.sketch_events import look
+from mx_capture.simulator.sketch_events import compose, look, warp
 
 FARTHEST_SKETCHED_MM = 6.0
 """Larger movements are cut here: between levels far apart the images do not add up."""
@@ -117,6 +117,31 @@ def sketch_person(config: SimulationConfig) -> PersonSketch | None:
     )  # fmt: skip
 
 
+class SketchedLight:
+    """What the cameras see of a sketched session, at any time."""
+
+    def __init__(self, person: PersonSketch, script: Script, roi: Roi, margin_px: int) -> None:
+        """Only the pixels of `roi` and `margin_px` around are drawn, as far as the sensor goes."""
+        self.person, self.script = person, script
+        height, width = person.base.shape
+        left, top = max(int(roi.x) - margin_px, 0), max(int(roi.y) - margin_px, 0)
+        right = min(int(np.ceil(roi.x + roi.width)) + margin_px, width)
+        bottom = min(int(np.ceil(roi.y + roi.height)) + margin_px, height)
+        self.roi = Roi(roi.x - left, roi.y - top, roi.width, roi.height)
+        """The crop in the pixels that are drawn."""
+        self._corner, self._shape = (left, top), (bottom - top, right - left)
+        self._composed = np.empty_like(person.base)
+
+    def __call__(self, t: float) -> np.ndarray:
+        """Linear luminance `(H, W) float32` at time t (s), without the light's gain."""
+        person = self.person
+        index, share, maps = schedule(person, self.script, np.array([t]))
+        compose(person.base, person.changes, person.left, index[0], share[0], self._composed)
+        seen = np.empty(self._shape, np.float32)
+        warp(self._composed, person.cover, person.background, maps[0], *self._corner, seen)
+        return seen
+
+
 def sketch_session(
     person: PersonSketch, config: SimulationConfig, hop_us: int = 10_000
 ) -> SketchedSession:
@@ -129,7 +154,7 @@ def sketch_session(
     hops = int(config.duration_s * 1e6) // hop_us
     pieces = 6 if script.light.flicker_depth > 0.05 else 1
     times = np.arange(hops * pieces + 1) * (hop_us * 1e-6 / pieces)
-    index, share, maps = _schedule(person, script, times)
+    index, share, maps = schedule(person, script, times)
     spread = np.maximum(rng.normal(1, sensor.mismatch, (2, height, width)), 0.2)
     thresholds = spread * np.array([sensor.threshold_on, sensor.threshold_off])[:, None, None]
     light = np.maximum(person.base + (1 - person.cover) * person.background, 0)
@@ -138,7 +163,7 @@ def sketch_session(
     hot = rng.random((height, width)) < sensor.hot_share
     rates[hot] += rng.uniform(5, 60, int(hot.sum()))
     noise = _noise(rates, hops, hop_us, rng)
-    roi = _shaken(person.roi, rng)
+    roi = varied_crop(person.roi, rng)
     frame_times = (np.arange(int(config.duration_s * config.frames_fps)) + 0.5) / max(
         config.frames_fps, 1
     )
@@ -165,7 +190,7 @@ def _crop(light: np.ndarray) -> Roi | None:
     return faces[0].roi if len(faces) == 1 else None
 
 
-def _shaken(roi: Roi, rng: np.random.Generator) -> Roi:
+def varied_crop(roi: Roi, rng: np.random.Generator) -> Roi:
     """A crop within the play that the tracker allows."""
     side = roi.width * float(np.exp(rng.normal(0, 0.03)))
     x, y = np.array(roi.center) + rng.normal(0, 0.015, 2) * side
@@ -195,7 +220,7 @@ def _geometry(scene: Scene, rest: Pose) -> tuple[np.ndarray, np.ndarray]:
     return turns, np.tile(left, (scene.camera.height, 1))
 
 
-def _schedule(
+def schedule(
     person: PersonSketch, script: Script, times: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is seen at each time: indices of changes (-1 ends), their shares on the subject's right

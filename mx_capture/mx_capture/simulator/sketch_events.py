@@ -11,7 +11,8 @@ CELL_DTYPE = np.dtype([("hop", "<u4"), ("x", "u1"), ("y", "u1"), ("p", "u1"), ("
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _compose(base, changes, left, index, share, out):
+def compose(base, changes, left, index, share, out):
+    """The sum of a base and the changes to it, each with its share on either side."""
     height, width = base.shape
     for y in range(height):
         for x in range(width):
@@ -27,8 +28,8 @@ def _compose(base, changes, left, index, share, out):
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _warp(image, cover, background, inverse, x0, y0, out):
-    """The image seen by pixels from (x0, y0) on, before the background."""
+def warp(image, cover, background, inverse, x0, y0, out):
+    """The image seen by pixels from (x0, y0) on, before the background, into `out`."""
     height, width = image.shape
     one = np.float32(1)
     for row in range(out.shape[0]):
@@ -79,8 +80,8 @@ def look(
     for row in range(y1 - y0):
         cell_y[row] = int(np.floor((y0 + row + 0.5 - roi[1]) * CROP / roi[3]))
     for step in range(len(maps)):
-        _compose(base, changes, left, index[step], share[step], composed)
-        _warp(composed, cover, background, maps[step], x0, y0, seen)
+        compose(base, changes, left, index[step], share[step], composed)
+        warp(composed, cover, background, maps[step], x0, y0, seen)
         while frame < len(frame_steps) and frame_steps[frame] == step:
             _picture(seen, cell_x, cell_y, np.exp(log_gain[step]), weights, pictures[frame])
             frame += 1
