@@ -6,7 +6,6 @@ NODES = (
     "face_camera_node",
     "face_detector_node",
     "recorder_node",
-    "replay_node",
     "rgb_camera_node",
     "simulator_node",
 )
@@ -27,6 +26,9 @@ setup(
     zip_safe=False,
     extras_require={"test": ["pytest"]},
     entry_points={
-        "console_scripts": [f"{node} = mx_capture.nodes.{node}:main" for node in NODES],
+        "console_scripts": [
+            *(f"{node} = mx_capture.nodes.executable:main" for node in NODES),
+            "replay_node = mx_capture.nodes.replay_node:main",
+        ],
     },
 )

@@ -23,6 +23,6 @@ setup(
     zip_safe=False,
     extras_require={"test": ["pytest"]},
     entry_points={
-        "console_scripts": [f"{node} = mx_perception.nodes.{node}:main" for node in NODES],
+        "console_scripts": [f"{node} = mx_capture.nodes.executable:main" for node in NODES],
     },
 )

@@ -1,4 +1,4 @@
-"""What every node shares: parameters from a `Config`, lifecycle, diagnostics, exit codes.
+"""What every node shares: parameters from a `Config`, lifecycle, diagnostics.
 
 A node is a shell: `load` reads parameters and models, `start` creates its topics, `stop` and
 `unload` undo them. With the parameter `autostart` it configures and activates itself, so that a
@@ -8,16 +8,12 @@ plain launch file is enough; without, a lifecycle manager drives it.
 from __future__ import annotations
 
 import dataclasses
-import gc
-import signal
-import sys
+import functools
 import traceback
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import cv2
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -26,10 +22,9 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy._rclpy_pybind11 import RCLError
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -54,6 +49,32 @@ LATCHED_QOS = QoSProfile(
 _INT64 = 2**63 - 1
 
 
+_REFUSED = {
+    "refused_messages": "a subscriber does not take its messages in time; free a core, or end it"
+}
+
+
+class _Output(Publisher):  # type: ignore[type-arg]
+    """A publisher whose node goes on when a message cannot be sent.
+
+    Fast DDS gives up on a reliable message after 0.1 s when this machine is starved.
+    """
+
+    def __init__(self, node: ManagedNode, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self._node = node
+
+    def publish(self, msg: Any) -> None:
+        """Send a message, or count it as refused; RCLError only where the process ends."""
+        try:
+            super().publish(msg)
+        except RCLError as error:
+            if not self._node.context.ok():
+                raise
+            self._node.health.count("refused_messages")
+            self._node.warn(f"{self.topic_name}: {str(error).splitlines()[0]}")
+
+
 class ManagedNode(LifecycleNode):
     """A lifecycle node whose parameters are the fields of its configurations."""
 
@@ -65,7 +86,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, *configs: type[Config]) -> None:
         super().__init__(name)
         self.failure: str | None = None
-        self.health = Health(losses=self.losses, silences=self.silences)
+        self.health = Health(losses={**_REFUSED, **self.losses}, silences=self.silences)
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         self._autostart: bool = self.declare_parameter(
@@ -103,6 +124,11 @@ class ManagedNode(LifecycleNode):
         """Copy the core's counters into `health`, once a second."""
 
     # What a node uses.
+    def create_publisher(self, *words: Any, **options: Any) -> Any:
+        """A publisher that counts what it cannot send, for as long as the node exists."""
+        output: Any = functools.partial(_Output, self)
+        return super().create_publisher(*words, **options, publisher_class=output)
+
     def config(self, cls: type[C]) -> C:
         """The current parameters as a validated configuration."""
         names = [field.name for field in dataclasses.fields(cls)]
@@ -300,44 +326,3 @@ def _refuse_unknown_parameters(node: LifecycleNode) -> None:
     for name in node._parameter_overrides:
         if name not in known and not name.startswith("qos_overrides."):
             raise MxError(f"{node.get_name()}: unknown parameter {name}; known: {', '.join(known)}")
-
-
-def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
-    """The body of every executable: spin until a signal; exit 1 if it cannot start."""
-    # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
-    cv2.setNumThreads(1)
-    try:
-        rclpy.init(args=None if arguments is None else list(arguments))
-    except RCLError as error:
-        # Such as a parameter file that is not one.
-        sys.exit(f"mx: {str(error).splitlines()[0]}")
-    node = None
-    try:
-        node = node_class()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if not node.autostart() and rclpy.ok():
-            sys.exit(1)
-        # What was loaded stays: looking through it again and again stops the node for 80 ms.
-        gc.collect()
-        gc.freeze()
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (RCLError, RuntimeError):
-        # A message was being published or taken when the signal came.
-        if rclpy.ok():
-            raise
-    except (MxError, ParameterException) as error:
-        print(f"mx: {error}", file=sys.stderr)
-        sys.exit(1)
-    finally:
-        # Ctrl-C reaches a node twice, from the terminal and from the launcher: the second one
-        # may not cut short what is being closed. Launchers have SIGTERM and SIGKILL for later.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # What is frozen is never freed, and then DDS leaves 34 MB of shared memory behind.
-        gc.unfreeze()
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()

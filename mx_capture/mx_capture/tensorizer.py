@@ -103,6 +103,11 @@ class Tensorizer:
         stream.cut(roi, self.config.hop_us, 2 * self.config.hop_us, self.options.frame_bins, "")
         stream.event_image(self.options.event_image_us)
 
+    @property
+    def faces_expired(self) -> bool:
+        """Whether the last faces are from so long ago that they are followed no longer."""
+        return self.stream is not None and self.stream.faces_expired
+
     def add_packet(self, packet: Packet) -> list[StampedTensor]:
         """The hop tensors that this packet completes, oldest first."""
         stream = self._stream_for(packet)

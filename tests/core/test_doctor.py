@@ -53,7 +53,11 @@ def test_what_lacks_is_named_with_its_remedy(root, monkeypatch):
     monkeypatch.setattr(machine, "_CORES", 1)
     monkeypatch.setattr(machine, "_SHM_MB", 1e9)
     monkeypatch.setattr(machine, "_DISK_GB", 1e9)
+    (root / "proc/sys/net/core").mkdir(parents=True)
+    (root / "proc/sys/net/core/rmem_max").write_text("212992\n")
     checks = by_subject(machine_checks(root, root))
+    assert checks["sockets"].finding.startswith("208 kB")
+    assert "net.core.rmem_max" in checks["sockets"].remedy
     assert "1.2 GB" in checks["memory"].remedy
     assert "cpupower" in checks["processor"].remedy
     assert "remount" in checks["shared memory"].remedy

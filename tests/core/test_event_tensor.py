@@ -28,7 +28,7 @@ FACES = {
 
 
 def stream(bins: int = 1, two_step: bool = False, **settings: int) -> TensorStream:
-    settings = {"hop_us": HOP, "roi_delay_us": 0} | settings
+    settings = {"hop_us": HOP, "roi_delay_us": 0, "face_timeout_us": 0} | settings
     config = TensorConfig(height=CROP[0], width=CROP[1], bins=bins, **settings)
     return TensorStream(config, "evt3", HEIGHT, WIDTH, one_pass=not two_step)
 
@@ -356,3 +356,19 @@ def test_bounds_are_kept_with_checked_accesses(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "bounds checked" in result.stdout and "all accounted for" in result.stdout
+
+
+def tick_at(hop: int) -> np.ndarray:
+    return events_of((hop * HOP + 1, 10, 10, 1))
+
+
+def test_faces_that_nobody_tells_anew_are_followed_no_longer() -> None:
+    target = stream(face_timeout_us=10 * HOP)
+    target.set_faces(0, FACES)
+    expired = push_events(target, *(tick_at(hop) for hop in range(30)))
+    assert max(tensor.end_us for tensor in expired) == 11 * HOP
+    assert target.counters["expired_faces"] == 1
+    target.set_faces(30 * HOP, FACES)
+    later = push_events(target, *(tick_at(hop) for hop in range(30, 36)))
+    assert {tensor.face_id for tensor in later} == set(FACES)
+    assert target.counters["expired_faces"] == 1

@@ -70,3 +70,7 @@ def test_wrong_options_are_one_clear_line(tmp_path):
         bench.main(["soak", "--minutes", "0"])
     with pytest.raises(MxError, match="nowhere"):
         bench.main(["soak", "--session", str(tmp_path / "nowhere")])
+    with pytest.raises(MxError, match="--times 0"):
+        bench.main(["recovery", "--times", "0"])
+    with pytest.raises(MxError, match="nowhere"):
+        bench.main(["recovery", "--session", str(tmp_path / "nowhere")])

@@ -89,7 +89,8 @@ def test_every_node_is_an_executable() -> None:
         setup = (core.parent / "setup.py").read_text()
         for node in core.glob("nodes/*_node.py"):
             if re.search(r"^def main\(", node.read_text(), re.MULTILINE):
-                assert f'"{node.stem}"' in setup, f"{setup} does not list {node.stem}"
+                listed = re.search(rf'"{node.stem}\b', setup)
+                assert listed, f"{setup} does not list {node.stem}"
 
 
 @pytest.mark.parametrize("check", [["check"], ["format", "--check"]], ids=["check", "format"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from event_camera_msgs.msg import EventPacket
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.conversions import (
@@ -106,6 +107,7 @@ def test_random_bytes_and_unknown_encodings_are_counted_and_survived(graph, wire
     unknown = EventPacket(height=HEIGHT, width=WIDTH, encoding="evt9", seq=11)
     for message in [*messages[:10], junk, unknown, *messages[10:]]:
         events.publish(message)
+        boxes.publish(faces(BASE_NS - 100_000_000))
         graph.executor.spin_once(timeout_sec=0.01)
     graph.until(lambda: node.health.counters["bad_packets"] == 1)
     graph.until(lambda: len(tensors) >= 3)
@@ -132,3 +134,24 @@ def test_frame_tensors_pair_with_their_crops(graph, wired):
     assert [time_to_ns(tensor.header.stamp) for tensor in frame_tensors] == stamps[2:]
     assert crops[0].header.frame_id == "face_f00000"
     assert message_to_histogram(frame_tensors[0]).shape == (5, 2, 128, 128)
+
+
+def test_faces_of_a_detector_that_hangs_are_followed_no_longer(graph):
+    (node,) = graph.start(EventTensorNode, face_timeout_us=200_000)
+    tensors = graph.listen(mx.EventTensor, "event_tensors")
+    reports = graph.listen(DiagnosticArray, "/diagnostics")
+    events = graph.publisher(EventPacket, "event_camera/events", EVENTS_QOS)
+    boxes = graph.publisher(mx.Faces, "faces")
+    graph.until(lambda: node.event_tensors.get_subscription_count() == 1)
+    boxes.publish(faces(BASE_NS))
+    graph.until(lambda: node.tensorizer._faces)
+
+    def told():
+        return any("face_detector_node" in report.status[0].message for report in reports)
+
+    for _, message in packets(250):
+        events.publish(message)
+        graph.executor.spin_once(timeout_sec=0.001)
+    graph.until(lambda: tensors and told())
+    assert max(time_to_ns(tensor.header.stamp) for tensor in tensors) <= BASE_NS + 260_000_000
+    assert node.tensorizer.totals()["expired_faces"] == 1

@@ -42,7 +42,7 @@ from mx_capture.event_tensor import TensorConfig, TensorStream
 from mx_capture.roi import Roi
 from mx_capture.stream import Packet
 
-_CONFIG = TensorConfig()
+_CONFIG = TensorConfig(face_timeout_us=0)
 _HOP_PACKETS = _CONFIG.hop_us // PACKET_US
 _EVENTS = 8_000_000
 _RATE = {"vector": 20_000_000, "single": 20_000_000, "low": 2_000_000}

@@ -11,8 +11,8 @@ from mx_capture.devices.neuromorphic import open_neuromorphic
 from mx_capture.devices.neuromorphic_settings import NeuromorphicConfig
 from mx_capture.devices.uvc import UvcConfig
 from mx_capture.files import open_source
-from mx_capture.node_setup import run
 from mx_capture.nodes.camera_node import CameraNode
+from mx_capture.nodes.executable import run
 from mx_capture.player import PlayerConfig
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig

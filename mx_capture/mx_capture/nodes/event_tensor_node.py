@@ -23,7 +23,8 @@ from mx_capture.conversions import (
 )
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
-from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, SENSOR_QOS, ManagedNode, run
+from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, SENSOR_QOS, ManagedNode
+from mx_capture.nodes.executable import run
 from mx_capture.registration import RegistrationConfig, load_registration
 from mx_capture.stream import Frame
 from mx_capture.tensorizer import StampedTensor, Tensorizer, TensorizerConfig
@@ -31,6 +32,8 @@ from mx_msgs import msg as mx
 
 _LONGEST_WAIT_S = 1.0
 """Packets that waited longer are dropped: scores for a robot may be late by that much, not more."""
+
+_EXPIRED = "nobody tells where the face is any more; see face_detector_node, and start it again"
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,10 @@ class EventTensorNode(ManagedNode):
             with self._lock:
                 self.health.set_counts(self.tensorizer.totals())
                 self.health.facts.update(self.tensorizer.facts())
+            if self.tensorizer.faces_expired:
+                self.health.problem("faces", _EXPIRED)
+            else:
+                self.health.solved("faces")
         if hasattr(self, "_events"):
             self.health.set_counts({"shed_packets": self._events.shed})
 

@@ -12,7 +12,8 @@ from mx_capture.face_finder import FaceFinder, FaceFinderConfig
 from mx_capture.faces.detector import FaceDetectorConfig
 from mx_capture.faces.tracker import TrackedFace, TrackerConfig
 from mx_capture.health import WARN
-from mx_capture.node_setup import RESULT_QOS, run
+from mx_capture.node_setup import RESULT_QOS
+from mx_capture.nodes.executable import run
 from mx_capture.nodes.face_topics import FaceTopics, FaceTopicsConfig
 from mx_capture.nodes.rgb_camera_node import RgbCameraNode
 from mx_capture.stream import RGB_FRAME, Frame

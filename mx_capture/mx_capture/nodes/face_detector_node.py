@@ -15,7 +15,8 @@ from mx_capture.errors import MxError
 from mx_capture.face_finder import FaceFinder, FaceFinderConfig
 from mx_capture.faces.detector import FaceDetectorConfig
 from mx_capture.faces.tracker import TrackedFace, TrackerConfig
-from mx_capture.node_setup import RESULT_QOS, SENSOR_QOS, ManagedNode, run
+from mx_capture.node_setup import RESULT_QOS, SENSOR_QOS, ManagedNode
+from mx_capture.nodes.executable import run
 from mx_capture.nodes.face_topics import FaceTopics, FaceTopicsConfig
 from mx_capture.stream import Frame
 from mx_msgs.msg import Faces

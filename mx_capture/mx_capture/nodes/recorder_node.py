@@ -15,7 +15,8 @@ from std_srvs.srv import Trigger
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.health import ERROR
-from mx_capture.node_setup import ManagedNode, run
+from mx_capture.node_setup import ManagedNode
+from mx_capture.nodes.executable import run
 from mx_capture.recording.cdr import PACKET_TYPE
 from mx_capture.recording.qos import Qos
 from mx_capture.recording.recorder import Recorder, RecorderConfig

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mx_capture.node_setup import run
 from mx_capture.nodes.camera_node import CameraNode
+from mx_capture.nodes.executable import run
 from mx_capture.player import PlayerConfig
 from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig

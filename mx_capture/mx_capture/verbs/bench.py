@@ -16,6 +16,7 @@ BENCHES = {
     "latency": "mx_perception.bench.latency",
     "memory": "mx_capture.bench.memory",
     "recording": "mx_capture.bench.recording",
+    "recovery": "mx_perception.bench.recovery",
     "simulator": "mx_capture.bench.simulator",
     "snn": "mx_perception.bench.snn",
     "soak": "mx_perception.bench.soak",

@@ -89,7 +89,10 @@ def measure(rate_mev: float, seconds: float) -> dict[str, Any]:
         options = ("--rate", str(rate_mev), "--seconds", str(seconds), "--out", str(sent_at))
         with (
             Monitor(LatencyNode) as probe,
-            _process(f"from mx_capture.nodes.{_TENSORS} import main; main()") as tensors,
+            _process(
+                f"from mx_capture.nodes.{_TENSORS} import main; main()",
+                *("--ros-args", "-p", "face_timeout_us:=0"),
+            ) as tensors,
             _process(_LOAD, *options) as load,
         ):
             _wait(lambda: probe.active([_TENSORS]))

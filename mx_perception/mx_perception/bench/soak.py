@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from mx_capture.errors import MxError
-from mx_capture.files import open_source
-from mx_capture.simulator.cache import simulated_session
-from mx_capture.simulator.config import SimulationConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mx_perception.bench.processes import Usage, node_processes, usage
+from mx_perception.bench.live_graph import CAMERAS, LiveGraph, session_or_simulated
+from mx_perception.bench.processes import Usage, usage
 from mx_perception.nodes.monitor_node import Monitor
 from mx_perception.nodes.soak_node import SoakNode
 
@@ -40,9 +34,8 @@ _UNITS = {
     "growth": "growth of that, last tenth over first tenth",
     "p99_ms": "ms from the end of a hop to its score, p99",
 }
-_CAMERAS = ("event_camera_node", "rgb_camera_node")
-_START_S, _SETTLE_S = 60.0, 20.0
-"""Waiting at most; and what belongs to the start: allocators and queues reach their size."""
+_SETTLE_S = 20.0
+"""What belongs to the start: allocators and queues reach their size."""
 _LOSSES = {
     "lost_packets": "event_tensor_node",
     "frame_tensors_without_events": "event_tensor_node",
@@ -76,7 +69,8 @@ def main(argv: list[str]) -> int:
     if not 0.2 <= options.minutes <= 1440:
         raise MxError(f"--minutes {options.minutes:g} is outside 0.2 to 1440")
     console = Console()
-    figures = soak(options.session or _simulated(console), options.minutes * 60, console)
+    session = session_or_simulated(options.session, console)
+    figures = soak(session, options.minutes * 60, console)
     console.print(_table(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -85,32 +79,17 @@ def main(argv: list[str]) -> int:
 
 def soak(session: Path, seconds: float, console: Console) -> dict[str, Any]:
     """The figures of one run. Raises MxError when the graph does not start, or ends early."""
-    open_source(session)
-    runner = ["ros2", "launch"] if shutil.which("ros2") else [sys.executable, "-m", "mx_launch"]
-    events = f"events:={session.resolve()}"
-    words = [*runner, "mx_bringup", "files.launch.xml", events, "respawn:=false"]
-    with TemporaryDirectory() as folder, Monitor(SoakNode) as monitor:
-        log = Path(folder, "nodes.log")
-        with log.open("wb") as output:
-            began = time.monotonic()
-            graph = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
-            try:
-                with console.status("starting the graph"):
-                    while monitor.first_score_s is None:
-                        if time.monotonic() - began > _START_S:
-                            raise MxError(f"no score within {_START_S:.0f} s; is a face in view?")
-                        _check(graph, log)
-                        time.sleep(0.05)
-                start_s = monitor.first_score_s - began
-                time.sleep(_SETTLE_S)
-                samples = [_sample(monitor, graph.pid)]
-                for _ in track(range(round(seconds)), "soaking", console=console, transient=True):
-                    _check(graph, log)
-                    time.sleep(max(0.0, samples[-1].at_s + 1.0 - time.monotonic()))
-                    samples.append(_sample(monitor, graph.pid))
-            finally:
-                graph.terminate()
-                graph.wait(60)
+    with LiveGraph(session, respawn=False) as graph, Monitor(SoakNode) as monitor:
+        with console.status("starting the graph"):
+            graph.wait_for(lambda: monitor.first_score_s is not None, "score")
+        assert monitor.first_score_s is not None
+        start_s = monitor.first_score_s - graph.began_s
+        time.sleep(_SETTLE_S)
+        samples = [_sample(monitor, graph)]
+        for _ in track(range(round(seconds)), "soaking", console=console, transient=True):
+            graph.check()
+            time.sleep(max(0.0, samples[-1].at_s + 1.0 - time.monotonic()))
+            samples.append(_sample(monitor, graph))
     return {"session": session.name, "seconds": seconds, "start_s": round(start_s, 2)} | summary(
         samples
     )
@@ -119,13 +98,13 @@ def soak(session: Path, seconds: float, console: Console) -> dict[str, Any]:
 def summary(samples: Sequence[Sample]) -> dict[str, Any]:
     """Means, extremes and trends of a run, from what was seen once a second."""
     first, last = samples[0], samples[-1]
-    counted = [name for name in last.nodes if name in first.nodes and name not in _CAMERAS]
+    counted = [name for name in last.nodes if name in first.nodes and name not in CAMERAS]
     if not counted:
         raise MxError("no node ran from the first to the last moment; see ./mx launch")
     seconds = last.at_s - first.at_s
     cpu = {
         name: round(100 * (last.nodes[name].cpu_s - first.nodes[name].cpu_s) / seconds, 1)
-        for name in (*counted, *(name for name in _CAMERAS if name in last.nodes))
+        for name in (*counted, *(name for name in CAMERAS if name in last.nodes))
     }
     total_mb = [sum(sample.nodes[name].rss_mb for name in counted) for sample in samples]
     tenth = max(len(samples) // 10, 1)
@@ -143,21 +122,8 @@ def summary(samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _simulated(console: Console) -> Path:
-    config = SimulationConfig(sensor="346x260")
-    with console.status("rendering a simulated person at 346x260 (once)"):
-        return Path(simulated_session(config).path)  # type: ignore[attr-defined]
-
-
-def _check(graph: subprocess.Popen[bytes], log: Path) -> None:
-    if graph.poll() is not None:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        reason = next((line for line in lines if "ERROR" in line or "mx:" in line), lines[-1])
-        raise MxError(f"the graph ended early: {reason}")
-
-
-def _sample(monitor: SoakNode, launcher: int) -> Sample:
-    nodes = {name: usage(pid) for name, pid in node_processes(launcher).items()}
+def _sample(monitor: SoakNode, graph: LiveGraph) -> Sample:
+    nodes = {name: usage(pid) for name, pid in graph.pids().items()}
     return Sample(
         time.monotonic(),
         {name: node for name, node in nodes.items() if node is not None},

@@ -28,6 +28,8 @@ from mx_perception.doctor.check import Check
 
 _CORES, _MEMORY_GB, _DISK_GB, _SHM_MB = 2, 1.5, 5.0, 300
 _CONTAINER = "of a container: --shm-size=1g"
+_RECEIVE_BYTES = 1 << 20
+"""What all topics of the graph take when a new node is told of them at once; of 4 MiB at most."""
 _CLOCK_S = 0.01
 _COMMAND_S = 5.0
 _OWN_SCALING = {"intel_pstate", "amd-pstate", "amd-pstate-epp"}
@@ -40,6 +42,7 @@ def machine_checks(root: Path = Path("/"), folder: Path = Path(".")) -> Iterator
     yield from _memory(root)
     yield _disk(folder)
     yield _shared_memory(root / "dev/shm")
+    yield from _sockets(root)
     yield clock_check(command_output)
     yield from _cameras(root)
     yield from _networks()
@@ -89,6 +92,17 @@ def _shared_memory(folder: Path) -> Check:
         remedy = f"every node takes 32 MB: sudo mount -o remount,size=1G {folder} ({_CONTAINER})"
         return Check("shared memory", finding, remedy)
     return Check("shared memory", finding)
+
+
+def _sockets(root: Path) -> Iterator[Check]:
+    most = _text(root / "proc/sys/net/core/rmem_max").strip()
+    if most.isdigit():
+        finding = f"{int(most) / 1024:.0f} kB wait in a socket at most"
+        if int(most) >= _RECEIVE_BYTES:
+            yield Check("sockets", finding)
+            return
+        remedy = "sudo sysctl -w net.core.rmem_max=4194304"
+        yield Check("sockets", f"{finding}; nodes find each other seconds later", remedy)
 
 
 def _abandoned(folder: Path) -> tuple[int, float]:

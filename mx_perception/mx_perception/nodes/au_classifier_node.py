@@ -10,7 +10,8 @@ from hri_msgs.msg import Expression, FacialActionUnits
 from mx_capture.config import Config, setting
 from mx_capture.conversions import message_to_histogram, time_to_ns
 from mx_capture.errors import MxError
-from mx_capture.node_setup import HUMANS_QOS, RESULT_QOS, ManagedNode, run
+from mx_capture.node_setup import HUMANS_QOS, RESULT_QOS, ManagedNode
+from mx_capture.nodes.executable import run
 
 from mx_msgs import msg as mx
 from mx_perception.au_stream import AuStream

@@ -22,7 +22,8 @@ from mx_capture.conversions import (
     time_to_ns,
 )
 from mx_capture.errors import MxError
-from mx_capture.node_setup import EVENTS_QOS, SENSOR_QOS, ManagedNode, run
+from mx_capture.node_setup import EVENTS_QOS, SENSOR_QOS, ManagedNode
+from mx_capture.nodes.executable import run
 from sensor_msgs.msg import Image
 
 from mx_msgs import msg as mx

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mx_capture.config import Config, setting
 from mx_capture.conversions import image_to_message
-from mx_capture.node_setup import ManagedNode, run
+from mx_capture.node_setup import ManagedNode
+from mx_capture.nodes.executable import run
 from mx_capture.stream import RGB_FRAME
 from sensor_msgs.msg import Image
 

@@ -1,0 +1,111 @@
+"""The process of a node: DDS first, then the node, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import rclpy
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from mx_capture.errors import MxError
+from mx_capture.node_setup import ManagedNode
+
+_SHARED_MEMORY = Path("/dev/shm")
+_HALF_MADE_S = 1.0
+"""Making a port takes less than a millisecond."""
+
+_early: list[Node] = []
+"""What joined DDS before the node is there."""
+
+
+def main() -> None:
+    """The executable `lib/<package>/<node>`: runs `main` of the module `<package>.nodes.<node>`.
+
+    DDS finds the other nodes in the time that Python takes to import what the node needs.
+    """
+    executable = Path(sys.argv[0])
+    _join_dds(None)
+    importlib.import_module(f"{executable.parent.name}.nodes.{executable.name}").main()
+
+
+def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
+    """Spin a node until a signal; exit 1 if it cannot start."""
+    # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
+    cv2.setNumThreads(1)
+    if not _early:
+        _join_dds(arguments)
+    node = None
+    try:
+        node = node_class()
+        _early.pop().destroy_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if not node.autostart() and rclpy.ok():
+            sys.exit(1)
+        # What was loaded stays: looking through it again and again stops the node for 80 ms.
+        gc.collect()
+        gc.freeze()
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (RCLError, RuntimeError):
+        # A message was being published or taken when the signal came.
+        if rclpy.ok():
+            raise
+    except (MxError, ParameterException) as error:
+        print(f"mx: {error}", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        # Ctrl-C reaches a node twice, from the terminal and from the launcher: the second one
+        # may not cut short what is being closed. Launchers have SIGTERM and SIGKILL for later.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # What is frozen is never freed, and then DDS leaves 34 MB of shared memory behind.
+        gc.unfreeze()
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def remove_half_made_ports(folder: Path = _SHARED_MEMORY) -> list[str]:
+    """Remove ports of Fast DDS in shared memory whose maker was killed while it made them.
+
+    They are empty files, and every process that opens one waits for ever. Returns their names.
+    """
+    removed = []
+    for port in folder.glob("fastdds_port*[0-9]"):
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+            status = port.stat()
+            if status.st_size == 0 and time.time() - status.st_mtime > _HALF_MADE_S:
+                port.unlink()
+                removed.append(port.name)
+    return removed
+
+
+def _join_dds(arguments: Sequence[str] | None) -> None:
+    remove_half_made_ports()
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+    except RCLError as error:
+        # Such as a parameter file that is not one.
+        sys.exit(f"mx: {str(error).splitlines()[0]}")
+    # The first node of a process brings DDS up. This one does nothing, and its name is hidden.
+    _early.append(
+        Node(
+            "_starting",
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
+    )
