@@ -155,11 +155,12 @@ class CameraNode(ManagedNode):
     def _observe_device(self, source: LiveSource) -> None:
         self.health.set_counts(source.counters)
         self.health.facts.update(source.facts())
-        if source.problem is None:
+        problem = source.problem  # the camera's thread may solve it at any moment
+        if problem is None:
             self.health.solved("device")
         else:
-            self.warn(source.problem)
-            self.health.problem("device", source.problem, level=ERROR)
+            self.warn(problem)
+            self.health.problem("device", problem, level=ERROR)
 
     def _add(self, topic: str, message_type: Any, qos: Any) -> None:
         self._outputs[topic] = self.create_publisher(message_type, topic, qos)
