@@ -363,6 +363,19 @@ def test_stopping_interrupts_then_terminates_then_kills(write):
     assert launch.poll() is not None
 
 
+def test_processes_of_a_background_job_hear_interrupts(write):
+    path = write(python("import signal; print('ready', flush=True); signal.pause()"))
+    lines = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        launch = Launch(path, output=lambda name, line: lines.append((name, line))).start()
+        wait_for(lines, ("child", "ready"))
+        launch.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert launch.exit_codes == {"child": 130}
+
+
 def test_what_a_process_started_ends_with_it(write):
     script = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True)"
     _, code, lines = run(write(python(script)))

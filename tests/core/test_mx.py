@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -344,3 +345,23 @@ def test_bad_input_of_a_verb_is_one_line(tmp_path: Path) -> None:
         check=False,
     )
     assert one_line(done) == "no such session"
+
+
+def test_ctrl_c_ends_a_verb_that_a_script_started_in_the_background(tmp_path: Path) -> None:
+    module = "import time\ndef main(argv):\n    print('ready', flush=True)\n    time.sleep(60)\n"
+    (tmp_path / "waiting_verb.py").write_text(module)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mx_capture.verbs", "waiting_verb"],
+            env={**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{tmp_path}"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -30,4 +31,6 @@ def run(module: str, arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # A shell has its background jobs ignore SIGINT, and their children would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run(sys.argv[1], sys.argv[2:]))

@@ -75,6 +75,12 @@ class Launch:
 
     def start(self) -> Launch:
         """Start all processes, and return without waiting for any."""
+        if (
+            signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            and threading.current_thread() is threading.main_thread()
+        ):
+            # As in a shell's background job: the processes would ignore it, too.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._thread.start()
         self._ready.wait()
         return self
