@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,23 +24,46 @@ AGES = (1, 2, 3, 4, 6, 6, 10, 15)
 """Ages of key frames in frames: 33 to 500 ms at 30 frames a second."""
 STRIDE = 4
 """Every fourth frame is a target: neighbours teach nearly the same."""
-Pair = tuple[np.ndarray, np.ndarray, np.ndarray, int]
-"""Key, target, events and the age of the key in ms."""
+_ARRAYS: dict[str, type] = {
+    "keys": np.uint8,
+    "targets": np.uint8,
+    "events": np.uint8,
+    "ages_ms": np.int64,
+    "shaken": bool,
+}
+"""Of a file of pairs, in the order of `Pair` and `FramePairs`."""
+_NAMES = ("subjects", "lights", "sensors")
+
+
+class Pair(NamedTuple):
+    """`key`, `target (C, H, W) uint8`, `events (T, P, H, W) uint8`, the age of the key in ms.
+
+    `shaken`: the camera shook while the key frame was exposed, and the events begin with that.
+    """
+
+    key: np.ndarray
+    target: np.ndarray
+    events: np.ndarray
+    age_ms: int
+    shaken: bool = False
 
 
 @dataclass(frozen=True)
 class FramePairs:
     """`keys`, `targets (N, C, H, W) uint8`, `events (N, T, P, H, W) uint8`.
 
-    `ages_ms (N,) int64` from key to target; `subjects` and `lights` (names of the lighting) `(N,)`.
+    `ages_ms (N,) int64` from key to target; `shaken (N,) bool`; `subjects`, `lights` (names of the
+    lighting) and `sensors` (of the event camera) `(N,)`.
     """
 
     keys: np.ndarray
     targets: np.ndarray
     events: np.ndarray
     ages_ms: np.ndarray
+    shaken: np.ndarray
     subjects: tuple[str, ...]
     lights: tuple[str, ...]
+    sensors: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -54,32 +78,49 @@ class FramePairs:
 
     def rows(self, rows: Sequence[int]) -> FramePairs:
         """Some of the pairs."""
-        names, lights = (tuple(all_[row] for row in rows) for all_ in (self.subjects, self.lights))
-        pictures = self.keys[rows], self.targets[rows]
-        return FramePairs(*pictures, self.events[rows], self.ages_ms[rows], names, lights)
+        names = (
+            tuple(names[row] for row in rows)
+            for names in (self.subjects, self.lights, self.sensors)
+        )
+        return FramePairs(*(getattr(self, name)[rows] for name in _ARRAYS), *names)
+
+    def chosen(self, mask: np.ndarray) -> FramePairs:
+        """The pairs at which `mask (N,) bool` is set."""
+        rows: list[int] = np.flatnonzero(mask).tolist()
+        return self.rows(rows)
+
+    @classmethod
+    def joined(cls, parts: Sequence[FramePairs]) -> FramePairs:
+        """All pairs of some, in their order; at least one is given."""
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS),
+            *(sum((getattr(part, name) for part in parts), ()) for name in _NAMES),
+        )
 
 
 def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> FramePairs:
     """All pairs of a data set, cached per session; MxError when it gives none."""
-    parts: list[list[np.ndarray]] = []
-    subjects: list[str] = []
-    lights: list[str] = []
-    key = f"{config.height}x{config.width}x{config.colours}x{config.bins}"
+    parts: list[FramePairs] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
-        path = cache / f"{folder.name}_{key}.npz"
+        path = cache / f"{folder.name}_{config.name}.npz"
         info = read_session(folder)
         if not path.is_file():
             seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
             found = list(pairs_of(open_source(folder), config, np.random.default_rng(seed)))
-            _save(path, found, config)
-        with np.load(path, allow_pickle=False) as archive:
-            parts.append([archive[name] for name in ("keys", "targets", "events", "ages_ms")])
-        subjects += [info.subject] * len(parts[-1][0])
-        lights += [info.lighting.name] * len(parts[-1][0])
-    if not subjects:
+            save_pairs(path, found, config)
+        camera = info.cameras.get("events")
+        sensor = f"{camera.width}x{camera.height}" if camera else ""
+        parts.append(load_pairs(path, info.subject, info.lighting.name, sensor))
+    if not any(map(len, parts)):
         raise MxError(f"{dataset} gives no pair of frames with events between; it needs RGB")
-    keys, targets, events, ages = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return FramePairs(keys, targets, events, ages, tuple(subjects), tuple(lights))
+    return FramePairs.joined(parts)
+
+
+def load_pairs(path: Path, subject: str, light: str = "", sensor: str = "") -> FramePairs:
+    """What `save_pairs` wrote, of one subject, in one light, of one event camera."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = [archive[name] for name in _ARRAYS]
+    return FramePairs(*arrays, *((name,) * len(arrays[0]) for name in (subject, light, sensor)))
 
 
 def pairs_of(source: Source, config: CvaeConfig, rng: np.random.Generator) -> Iterator[Pair]:
@@ -141,7 +182,7 @@ def _pair(
     if pool > 1:
         shape = (*events.shape[:2], config.height, pool, config.width, pool)
         events = np.minimum(events.reshape(shape).sum((3, 5)), 255).astype(np.uint8)
-    return key, target, events, round((end_ns - start_ns) / 1e6)
+    return Pair(key, target, events, round((end_ns - start_ns) / 1e6))
 
 
 def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
@@ -152,16 +193,16 @@ def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
     return np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
-def _save(path: Path, found: Sequence[Pair], config: CvaeConfig) -> None:
+def save_pairs(path: Path, pairs: Sequence[Pair], config: CvaeConfig) -> None:
+    """Write pairs; the file appears as a whole."""
     image = (config.colours, config.height, config.width)
     bins = (config.bins, config.polarities, config.height, config.width)
+    shapes = {"keys": image, "targets": image, "events": bins}
+    columns = zip(*pairs, strict=True) if pairs else iter([()] * len(_ARRAYS))
     arrays = {
-        name: np.array([pair[index] for pair in found], np.uint8).reshape(-1, *shape)
-        for index, (name, shape) in enumerate(
-            (("keys", image), ("targets", image), ("events", bins))
-        )
+        name: np.array(column, _ARRAYS[name]).reshape(-1, *shapes.get(name, ()))
+        for name, column in zip(_ARRAYS, columns, strict=True)
     }
-    arrays["ages_ms"] = np.array([pair[3] for pair in found], np.int64)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as stream:

@@ -20,6 +20,7 @@ FRESH_MS = 200
 """Key frames up to this age are fresh, older ones stale."""
 SAMPLES = 8
 COARSER = (1, 2, 4)
+_CEILING = "ceiling"
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(key `(C, H, W) uint8`, events `(T, P, H, W) uint8`) -> frame `(C, H, W) uint8`."""
@@ -46,38 +47,58 @@ def evaluate_pairs(
 ) -> dict[str, Any]:
     """Mean PSNR (dB) and SSIM per condition of the key frame and method.
 
-    Conditions: `fresh` (up to FRESH_MS), `stale` (older), and fresh key frames spoilt in every
-    way of `degradation`. `_motion` figures are inside the motion mask, over the pairs that have
-    one. `ceiling_psnr` is the PSNR of a perfect picture against the target, whose own noise it
-    cannot know: the noise is that of key and target where neither motion nor events are.
+    Conditions: `fresh` (up to FRESH_MS), `stale` (older), fresh key frames spoilt in every way of
+    `degradation`, and `shaken` where some pairs are; `by_light` and `by_sensor` have the fresh
+    ones apart. `_motion` figures are inside the motion mask, over the pairs that have one.
+    `ceiling_psnr` is the PSNR of a perfect picture against the target, whose own noise it cannot
+    know: the noise is that of key and target where neither motion nor events are.
     """
-    table: dict[str, Any] = {}
-    fresh = np.flatnonzero(pairs.ages_ms <= FRESH_MS)
-    stale = np.flatnonzero(pairs.ages_ms > FRESH_MS)
-    for condition in ("fresh", "stale", *degradation.kinds()):
-        rows = stale if condition == "stale" else fresh
-        rng = np.random.default_rng(0)
-        values: dict[str, list[list[float]]] = {name: [] for name in methods}
-        ceilings = []
-        for row in rows:
-            clean, target, events = pairs[int(row)]
-            key = clean if condition in ("fresh", "stale") else degrade(clean, condition, rng)
-            # Where something moved does not depend on what spoilt the key frame.
-            mask = metrics.motion_mask(picture(clean), picture(target))
-            ceilings.append(_noise_ceiling(clean, target, events, mask))
-            for name, method in methods.items():
-                frame = picture(method(key, events))
-                values[name].append(metrics.frame_quality(frame, picture(target), mask))
-        table[condition] = {
-            "pairs": len(rows),
-            "ceiling_psnr": _finite_mean([[value] for value in ceilings])[0] if ceilings else None,
-            "methods": {
-                name: dict(zip(metrics.FRAME_QUALITIES, _finite_mean(found), strict=True))
-                for name, found in values.items()
-                if found
-            },
+    fresh = pairs.chosen((pairs.ages_ms <= FRESH_MS) & ~pairs.shaken)
+    stale = pairs.chosen((pairs.ages_ms > FRESH_MS) & ~pairs.shaken)
+    clean = _qualities(methods, fresh)
+    table = {"fresh": _means(clean), "stale": _means(_qualities(methods, stale))}
+    for kind in degradation.kinds():
+        table[kind] = _means(_qualities(methods, fresh, kind))
+    if pairs.shaken.any():
+        table["shaken"] = _means(_qualities(methods, pairs.chosen(pairs.shaken)))
+    for what, names in (("by_light", fresh.lights), ("by_sensor", fresh.sensors)):
+        groups = {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
+        table[what] = {
+            name: _means({method: values[rows] for method, values in clean.items()})
+            for name, rows in groups.items()
         }
     return table
+
+
+def _qualities(
+    methods: Mapping[str, Method], pairs: FramePairs, spoilt: str = ""
+) -> dict[str, np.ndarray]:
+    """FRAME_QUALITIES of each method `(n, 4)`, and under _CEILING the highest PSNR `(n, 1)`."""
+    rng = np.random.default_rng(0)
+    values: dict[str, list[list[float]]] = {name: [] for name in (*methods, _CEILING)}
+    for row in range(len(pairs)):
+        clean, target, events = pairs[row]
+        key = degrade(clean, spoilt, rng) if spoilt else clean
+        # Where something moved does not depend on what spoilt the key frame.
+        mask = metrics.motion_mask(picture(clean), picture(target))
+        values[_CEILING].append([_noise_ceiling(clean, target, events, mask)])
+        for name, method in methods.items():
+            frame = picture(method(key, events))
+            values[name].append(metrics.frame_quality(frame, picture(target), mask))
+    return {name: np.array(found, np.float64) for name, found in values.items()}
+
+
+def _means(values: dict[str, np.ndarray]) -> dict[str, Any]:
+    ceiling = values[_CEILING]
+    return {
+        "pairs": len(ceiling),
+        "ceiling_psnr": _finite_mean(ceiling)[0] if len(ceiling) else None,
+        "methods": {
+            name: dict(zip(metrics.FRAME_QUALITIES, _finite_mean(found), strict=True))
+            for name, found in values.items()
+            if name != _CEILING and len(found)
+        },
+    }
 
 
 def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
@@ -89,11 +110,11 @@ def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
     for times in COARSER:
         fitted_on, tested_on = (
             replace(part, events=np.stack([coarser(events, times) for events in part.events]))
-            for part in (train.rows(_spread(train, 800)), test.rows(_spread(test, 400)))
+            for part in (spread(train, 400), spread(test, 200))
         )
         methods: dict[str, Method] = {
             "copy": copy,
-            "integration": fit_integration(fitted_on),
+            "integration": fit_integration(fitted_on, 100),
             "linear": fit_linear(fitted_on),
         }
         report[str(times)] = evaluate_pairs(methods, tested_on, DegradeConfig(0.0, ""))
@@ -101,7 +122,7 @@ def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
 
 
 def latent_report(
-    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 100
+    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 40
 ) -> dict[str, Any]:
     """What the latent does, per condition: KL in nats, and what happens when it is sampled.
 
@@ -154,14 +175,15 @@ def _noise_ceiling(
     return min(float(-10 * np.log10(max(change.var() / 2, 1e-9))), metrics.HIGHEST_DB)
 
 
-def _finite_mean(rows: list[list[float]]) -> list[float | None]:
+def _finite_mean(rows: list[list[float]] | np.ndarray) -> list[float | None]:
     columns = np.array(rows, np.float64).T
     return [float(np.nanmean(column)) if np.isfinite(column).any() else None for column in columns]
 
 
-def _spread(pairs: FramePairs, most: int) -> list[int]:
-    rows: list[int] = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).astype(int).tolist()
-    return rows
+def spread(pairs: FramePairs, most: int) -> FramePairs:
+    """At most so many of the pairs, evenly taken."""
+    rows = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).astype(int).tolist()
+    return pairs.rows(rows)
 
 
 def _tensor(image: np.ndarray) -> Tensor:

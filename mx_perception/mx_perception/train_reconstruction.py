@@ -31,19 +31,28 @@ from mx_perception.reconstruction_table import (
     latent_report,
     network_method,
     resolution_report,
+    spread,
 )
+from mx_perception.sketched_pairs import sketched_pairs
 from mx_perception.train_au import Report
 
 FLOOR = 1e-5
 """Of a mean squared error: nothing better than 50 dB is asked for."""
-TESTED = 400
+TESTED = 100
 """Pairs that show the progress of a training."""
+SCORED = 400
+"""Pairs of the table, and as many shaken ones."""
+HELD_OUT = 0.08
+"""Share of the sketched people whose shaken key frames are for the test."""
 
 
 @dataclass(frozen=True)
 class TrainReconstructionConfig(Config):
     """The training loop."""
 
+    people: int = setting(
+        0, "Sketched people to train on; the data set is then for the test alone", minimum=0
+    )
     epochs: int = setting(30, "Passes over the pairs", minimum=1)
     batch: int = setting(16, "Pairs in a batch", minimum=1)
     crop: int = setting(
@@ -74,12 +83,15 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     network_config = CvaeConfig.from_arguments(arguments)
     degradation = DegradeConfig.from_arguments(arguments)
     out: Path = arguments.out
-    pairs = read_pairs(arguments.dataset, arguments.cache or out / "cache", network_config, track)
-    folds = make_folds(
-        pairs.subjects, arguments.folds or default_folds(pairs.subjects), config.seed
-    )
+    cache = arguments.cache or out / "cache"
+    pairs = read_pairs(arguments.dataset, cache, network_config, track)
+    sketched = sketched_pairs(config.people, cache, network_config, track)
+    folds = _folds(pairs, sketched, arguments.folds, config.seed)
+    if sketched is not None:
+        pairs = FramePairs.joined([pairs, sketched])
+        del sketched
     results = []
-    for number, fold in enumerate(folds if arguments.folds else folds[:1]):
+    for number, fold in enumerate(folds):
         place = out / f"fold_{number}" if arguments.folds else out
         ablations = {}
         for name in ("use_events", "use_key") if arguments.ablations else ():
@@ -114,6 +126,17 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     return {"folds": results}
 
 
+def _folds(pairs: FramePairs, sketched: FramePairs | None, asked: str, seed: int) -> list[Fold]:
+    """Sketched people join every training side, a few of them the test."""
+    names = sorted(set(sketched.subjects)) if sketched is not None else []
+    held = max(1, round(HELD_OUT * len(names))) if names else 0
+    train, test = tuple(names[held:]), tuple(names[:held])
+    if names and not asked:
+        return [Fold(train, test + tuple(sorted(set(pairs.subjects))))]
+    folds = make_folds(pairs.subjects, asked or default_folds(pairs.subjects), seed)
+    return [Fold(f.train + train, f.test + test) for f in (folds if asked else folds[:1])]
+
+
 def train_fold(
     pairs: FramePairs,
     fold: Fold,
@@ -128,6 +151,8 @@ def train_fold(
 ) -> dict[str, Any]:
     """Train on `fold.train`, test on `fold.test`; writes a checkpoint and returns metrics."""
     train, test = (pairs.of(names) for names in (fold.train, fold.test))
+    # Of sketched people only what rendered sessions do not show is tested.
+    test = test.chosen(test.shaken | np.array([bool(light) for light in test.lights]))
     torch.manual_seed(config.seed)
     network = load_reconstruction(start_from) if start_from else Cvae(network_config)
     network = train_network(network, train, test, out, config, degradation, report, resume)
@@ -194,7 +219,10 @@ def score_network(
     ablations: dict[str, Cvae],
 ) -> dict[str, Any]:
     """The table with all baselines, fitted on the training pairs, and what the latent does."""
-    integration = fit_integration(train)
+    test = FramePairs.joined(
+        [spread(test.chosen(kind), SCORED) for kind in (~test.shaken, test.shaken)]
+    )
+    integration = fit_integration(train, 200)
     methods: dict[str, Method] = {
         "network": network_method(network),
         "copy": copy,
@@ -205,7 +233,7 @@ def score_network(
     return {
         "conditions": evaluate_pairs(methods, test, degradation),
         "latent": latent_report(network, test, degradation),
-        "resolution": resolution_report(train, test),
+        "resolution": resolution_report(train, test.chosen(~test.shaken)),
         "integration": as_json(integration),
         "pairs": len(test),
     }
@@ -270,7 +298,7 @@ def _batch(
     for row in rows:
         key, target, bins = pairs[int(row)]
         moved = metrics.motion_mask(picture(key), picture(target))[np.newaxis]
-        if kinds and rng.random() < degradation.share:
+        if kinds and not pairs.shaken[row] and rng.random() < degradation.share:
             key = degrade(key, str(rng.choice(kinds)), rng)
         arrays = [key, target, bins, moved]
         if crop:

@@ -150,9 +150,7 @@ class FaceDetector:
         self._turn += 1
         return views
 
-    def _look(
-        self, image: np.ndarray, views: list[Roi], followed: list[_Known]
-    ) -> list[Detection]:
+    def _look(self, image: np.ndarray, views: list[Roi], followed: list[_Known]) -> list[Detection]:
         # A closer view is more exact: its faces come first and displace those of wider ones.
         before = [known.face for known in self._known]
         kept = [known.face for known in followed]

@@ -171,10 +171,15 @@ def read_dataset(folder: Path) -> DatasetInfo:
 
 
 def session_folders(dataset: Path) -> list[Path]:
-    """The sessions in a data set, by name; raises MxError when there is none."""
+    """The sessions in a data set, or in the data sets in a folder, by name.
+
+    Raises MxError when there is none.
+    """
     if not dataset.is_dir():
         raise MxError(f"{dataset} is no folder; give the folder of a data set")
-    found = sorted(path.parent for path in dataset.glob(f"*/{SESSION_FILE}"))
+    found = sorted(
+        path.parent for depth in ("*", "*/*") for path in dataset.glob(f"{depth}/{SESSION_FILE}")
+    )
     if not found:
         raise MxError(f"{dataset} holds no session (a folder with {SESSION_FILE})")
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -168,7 +169,7 @@ def _watch(
     parts = []
     image = light(times[0])
     sensor.see(image, 0.0, config.gain(times[:1]))
-    for before, now in zip(times[:-1], times[1:], strict=True):
+    for before, now in pairwise(times):
         image = light(now)
         gains = config.gain(np.linspace(before, now, 5 if config.flickers else 2))
         parts.append(sensor.see(image, (now - times[0]) * 1e6, gains))

@@ -66,7 +66,7 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
     text += _picture(
         plots.confusion(best["confusion"], found["classes"]),
         "Which Action Unit was shown (row) and which was named (column). Right answers lie on the "
-        "diagonal; numbers are clips.",
+        "diagonal; numbers are clips, and the darker a field, the larger its share of the row.",
     )
     groups = {name: found[f"by_{name}"] for name in ("lighting", "intensity", "sensor")}
     text += _picture(
@@ -152,15 +152,20 @@ def _frames(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
         "shows the old frame unchanged; 'events added' raises or lowers each of its pixels by the "
         "events there, without any network."
     )
-    text += _picture(plots.gain_bars(found["by_age"], "age of the old frame"), "")
+    bars = "Higher is closer to what the camera saw. The scale does not begin at 0."
+    text += _picture(plots.gain_bars(found["by_age"], "age of the old frame"), bars)
     if len(found["by_lighting"]) > 1:
-        text += _picture(plots.gain_bars(found["by_lighting"], "light"), "")
+        noise = " In the dark the camera's own noise, which nobody can foretell, hides the gain."
+        text += _picture(plots.gain_bars(found["by_lighting"], "light"), bars + noise)
+    if len(found["by_sensor"]) > 1:
+        text += _picture(plots.gain_bars(found["by_sensor"], "event camera"), bars)
     examples = _examples(results)
     if examples:
         text += "<h3>Best and worst cases</h3>" + _picture(
             plots.filmstrip(examples),
             "Rows are ordered by the gain over the old frame where something moved, best first, "
-            "worst last. Errors: black is none; the maps of a row share one scale.",
+            "worst last. Events: white brighter, black darker. Errors: black is none; the maps of "
+            "a row share one scale. The last column is what the network itself holds for likely.",
         )
     return text
 

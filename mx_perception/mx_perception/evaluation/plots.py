@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mx_perception.action_units import AU_NUMBERS, au_name
+from mx_perception.action_units import ACTION_UNITS, AU_NUMBERS, au_name
 from mx_perception.evaluation.frames import UNCERTAINTY_SCALE
 
 BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f"
@@ -43,7 +43,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
         matrix = matrix[:, :-1]
     names = [*classes, "no face"][: matrix.shape[1]]
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure = Figure((6.6, 5.6))
+    figure = Figure((7.6, 5.6))
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), number in np.ndenumerate(matrix):
@@ -59,7 +59,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
                 color="white" if dark else "black",
             )
     axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), [_in_words(name) for name in classes])
     axes.set_xlabel("named")
     axes.set_ylabel("shown")
     return _png(figure)
@@ -78,7 +78,7 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> byte
                 place, value + 1.5, f"{value:.0f}%\nof {part['clips']}", ha="center", fontsize=7
             )
         axes.axhline(100 / 15, color=RED, linewidth=1, linestyle="--")
-        axes.text(len(found) - 0.5, 100 / 15 + 1, "guessing", color=RED, fontsize=7, ha="right")
+        axes.text(len(found) - 0.45, 100 / 15, "guessing", color=RED, fontsize=7, va="center")
         axes.set_xticks(range(len(found)), list(found), rotation=35, ha="right")
         axes.set_ylim(0, 115)
         axes.set_title(f"by {name}")
@@ -109,7 +109,7 @@ def hop_bars(units: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, int]]) -> bytes:
     """(name, scores `(hops, n_au)`, labels `(n, 3)` of AU, onset s, offset s, hop us) each."""
-    figure = Figure((10.0, 2.9 * len(sessions)))
+    figure = Figure((10.6, 2.9 * len(sessions)))
     for index, (name, scores, labels, hop_us) in enumerate(sessions):
         axes = figure.add_subplot(len(sessions), 1, index + 1)
         begin, end = _window(labels, len(scores) * hop_us / 1e6)
@@ -132,8 +132,10 @@ def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, int]]) -> bytes
                     )
                 )
         axes.set_xlim(begin, end)
-        axes.set_yticks(range(len(AU_NUMBERS)), [au_name(au) for au in AU_NUMBERS], fontsize=7)
-        axes.set_xlabel("s")
+        axes.set_yticks(
+            range(len(AU_NUMBERS)), [_in_words(au_name(au)) for au in AU_NUMBERS], fontsize=7
+        )
+        axes.set_xlabel("time (s)")
         axes.set_title(f"{name}: darker is a higher score; orange frames are labels", fontsize=9)
     figure.tight_layout()
     return _png(figure)
@@ -205,6 +207,12 @@ def filmstrip(examples: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -
                 axes.set_ylabel(text, fontsize=7)
     figure.subplots_adjust(0.06, 0.01, 0.995, 1 - 0.25 / (1.78 * len(examples) + 0.25), 0.03, 0.04)
     return _png(figure, tight=False)
+
+
+def _in_words(name: str) -> str:
+    """`AU12 lip corner puller` for AU12; other classes as they are."""
+    number = name.removeprefix("AU")
+    return f"{name}  {ACTION_UNITS[int(number)]}" if number.isdigit() else name
 
 
 def _window(labels: np.ndarray, seconds: float) -> tuple[float, float]:
