@@ -29,7 +29,7 @@ from mx_perception.evaluation.gathered import Gathered
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter
 
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
 AGES = (3, 6, 15)
 """Ages of key frames, in frames, that are tried beside the one of the nodes, which is 1."""
 
