@@ -13,7 +13,6 @@ import pytest
 import yaml
 from mx_launch import Launch, LaunchError
 from mx_launch.description import declared_arguments, describe
-from mx_perception.action_units import AU_NUMBERS, au_name
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY = Path(sys.modules["mx_launch"].__file__).parents[1]
@@ -603,18 +602,3 @@ def test_the_values_name_nodes_in_any_namespace():
     values = yaml.safe_load((REPOSITORY / "launch/params.yaml").read_text())
     # A full name here would come before what a launch file sets itself.
     assert all(name.startswith("/**") for name in values)
-
-
-def test_the_layouts_show_topics_that_there_are():
-    rviz = yaml.safe_load((REPOSITORY / "launch/mx.rviz").read_text())
-    shown = {item["Topic"]["Value"] for item in rviz["Visualization Manager"]["Displays"]}
-    layout = json.loads((REPOSITORY / "launch/foxglove.json").read_text())
-    for panel in layout["configById"].values():
-        paths = [path["value"] for path in panel.get("paths", ())]
-        named = [panel.get("imageMode", {}).get("imageTopic")]
-        named += [panel.get("topicPath"), panel.get("topicToRender"), *paths]
-        shown |= {name.partition(".")[0] for name in named if name}
-    images = {"/overlay", "/rgb/image_raw", "/reconstruction"}
-    assert shown == images | {"/action_units", "/micro_expressions", "/diagnostics"}
-    labels = [path["label"] for path in layout["configById"]["Plot!scores"]["paths"]]
-    assert labels == [au_name(number) for number in AU_NUMBERS]

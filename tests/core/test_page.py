@@ -130,7 +130,12 @@ def test_nodes_that_fall_silent_are_told_and_the_worst_comes_first():
     values = {tile["title"]: tile["value"] for tile in reports.tiles()}
     assert (values["events"], values["RGB frames"]) == ("1.23 M", "30")
     assert (values["lost packets"], values["missed tensors"]) == ("0", "-")
+    latencies = {"event_to_au_ms_p50": "7.96", "event_to_au_ms_p99": "174.84"}
+    reports.add("/au_classifier_node", 0, "ok", latencies)
+    values = {tile["title"]: tile["value"] for tile in reports.tiles()}
+    assert values["event to score"] == "8.0 / 175"
     now = 104.0
     reports.add("/face_detector_node", 0, "ok", {})
+    reports.add("/au_classifier_node", 0, "ok", {})
     first = reports.nodes()[0]
     assert (first["name"], first["level"]) == ("/event_tensor_node", "silent")

@@ -105,3 +105,25 @@ def test_mypy_finds_nothing() -> None:
     command = [sys.executable, "-m", "mypy", "--no-error-summary", "mx", *map(str, CORES)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PACKAGES = [*ROOT.glob("*/package.xml"), *ROOT.glob("underlay/*/package.xml")]
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=lambda file: str(file.parent.name))
+def test_every_package_says_who_keeps_it_and_what_it_needs(file: Path) -> None:
+    package = ElementTree.parse(file).getroot()
+    assert package.get("format") == "3"
+    assert package.findtext("license") == "Apache-2.0"
+    assert package.find("maintainer").get("email") and package.findtext("author")
+    assert " ".join(package.findtext("description").split()).endswith(".")
+    if file.parent.parent.name == "underlay":
+        assert package.find("url").text.startswith("https://")
+    declared = {element.text for element in package if element.tag.endswith("depend")}
+    used = {
+        name.partition(".")[0]
+        for source in (file.parent / file.parent.name).rglob("*.py")
+        for name in imports(source)
+    }
+    needed = {name for name in used if ROS_MODULES.match(name)} - {package.findtext("name")}
+    assert not needed - declared, f"{file.parent.name} does not declare {needed - declared}"

@@ -60,7 +60,7 @@ class Reports:
         faces = by_name.get("face_detector_node", by_name.get("face_camera_node", {}))
         scores = by_name.get("au_classifier_node", {})
         latency = "event_to_au_ms_"
-        both = f"{_short(scores.get(latency + 'p50'))} / {_short(scores.get(latency + 'p99'))}"
+        both = f"{_whole(scores.get(latency + 'p50'))} / {_whole(scores.get(latency + 'p99'))}"
         return [
             _tile("events", _short(tensors.get("events_hz")), "/s"),
             _tile("RGB frames", _short(faces.get("frames_hz")), "/s"),
@@ -78,6 +78,14 @@ def _tile(title: str, value: str, unit: str) -> dict[str, str]:
 def _count(values: Mapping[str, str], name: str) -> str:
     """A node tells what it counted; what it never counted is 0."""
     return values.get(name, "0") if values else "-"
+
+
+def _whole(value: str | None) -> str:
+    """Two such numbers fit a tile; tenths matter below 10 only."""
+    if value is None:
+        return "-"
+    number = float(value)
+    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
 
 
 def _short(value: str | None) -> str:
