@@ -19,7 +19,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="./mx launch",
         description="Start the nodes of a launch file until Ctrl-C.",
-        epilog="example: ./mx launch demo.launch.xml record:=false",
+        epilog="example: ./mx launch demo.launch.xml record:=false; with --show-args it lists the "
+        "arguments of the file",
     )
     parser.add_argument(
         "file", help=f"a path, or one of {', '.join(sorted(f.name for f in launch_files(share)))}"

@@ -18,7 +18,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="./mx test",
         description="Run tests: core (no ROS), node (one at a time), end_to_end (the whole graph).",
-        epilog="example: ./mx test core -k registration",
+        epilog="example: ./mx test core -k registration; with --slow it also ends the nodes of a "
+        "graph one by one",
     )
     parser.add_argument("suite", nargs="?", help=f"{', '.join(SUITES)} or a path (default: all)")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of pytest")
