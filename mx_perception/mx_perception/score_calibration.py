@@ -47,8 +47,7 @@ def calibrate(
         before = calibration_error(torch.sigmoid(logits).numpy(), active.numpy())
         after = calibration_error(torch.sigmoid(logits * scale + shift).numpy(), active.numpy())
         network.score_head.weight.mul_(scale[:, None])
-        network.score_head.bias.mul_(scale)
-        network.score_shift.copy_(network.score_shift * scale + shift)
+        network.score_head.bias.mul_(scale).add_(shift)
     return {"before": before, "after": after}
 
 

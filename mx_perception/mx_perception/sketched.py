@@ -25,7 +25,7 @@ SESSIONS = 3
 """Of each person, all in other light and before another sensor."""
 SESSION_S = 12.0
 HOP_US = 10_000
-_SENSORS = {"160x160": 0.65, "240x180": 0.23, "346x260": 0.12}
+_SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
 
 
 def sketched_people(

@@ -47,10 +47,10 @@ class TrainAuConfig(Config):
     validation: float = setting(
         0.06, "Share of the training subjects to choose the best epoch by", minimum=0, maximum=0.5
     )
-    batch: int = setting(16, "Windows in a batch", minimum=1)
+    batch: int = setting(32, "Windows in a batch", minimum=1)
     hops: int = setting(64, "Hops in a window", minimum=4)
     neutral: float = setting(0.15, "Neutral windows per expression", minimum=0.01)
-    learning_rate: float = setting(4e-3, "Peak of the one-cycle schedule", minimum=1e-6)
+    learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
     weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
     score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
     rate_weight: float = setting(0.1, "Weight of the penalty on firing above 15%", minimum=0)
@@ -220,8 +220,9 @@ def _epoch(
     augment: AugmentConfig,
     epoch: int,
 ) -> float:
-    """One pass; windows and augmentation depend on seed and epoch only. Returns the mean loss."""
+    """One pass, which depends on seed and epoch only. Returns the mean loss."""
     rng = np.random.default_rng((config.seed, epoch))
+    torch.manual_seed(int(rng.integers(2**31)))
     windows = clip_windows(sequences, config.hops, rng, config.neutral)
     order = rng.permutation(len(windows))
     network.train()
@@ -237,7 +238,7 @@ def _epoch(
             rng,
             augment,
         )
-        loss = _loss(network, batch, config)
+        loss = _loss(network, batch, config, int(rng.integers(network.config.phases)))
         if not torch.isfinite(loss):
             raise MxError(
                 f"the loss became {loss.item()} in epoch {epoch + 1}; lower --learning-rate "
@@ -269,12 +270,16 @@ def _validate(
     return sum(losses) / len(windows)
 
 
-def _loss(network: AuNetwork, batch: Batch, config: TrainAuConfig) -> Tensor:
-    # Counts and spikes are exact in bfloat16, and its convolutions take a third of the time; but on
-    # maps of 4x4 and less oneDNN's backward pass takes seconds.
+def _loss(
+    network: AuNetwork, batch: Batch, config: TrainAuConfig, phase: int | None = None
+) -> Tensor:
+    # Roots of counts and spikes are exact in bfloat16, and its convolutions take a third of the
+    # time; but on maps of 4x4 and less oneDNN's backward pass takes seconds.
     half = min(network.map_sizes[-1]) >= 8
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        logits, evidence, rates = network.forward_clip(torch.from_numpy(batch.x))
+        logits, evidence, rates = network.forward_clip(torch.from_numpy(batch.x), phase)
+    if phase is not None:
+        batch = batch.every(phase, network.config.phases)
     logits, evidence = logits.float(), evidence.float()
     activity = torch.from_numpy(batch.activity)
     loss = (

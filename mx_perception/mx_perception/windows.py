@@ -60,6 +60,12 @@ class Batch:
     classes: np.ndarray
     weights: np.ndarray
 
+    def every(self, first: int, step: int) -> Batch:
+        """The hops first, first + step, ..."""
+        weights = self.weights[first::step]
+        weights = weights / np.maximum(weights.sum(0), 1e-6)
+        return Batch(self.x[first::step], self.activity[first::step], self.classes, weights)
+
 
 def clip_windows(
     sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator, neutral: float = 0.1

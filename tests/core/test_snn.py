@@ -10,12 +10,13 @@ import snntorch
 import torch
 from mx_capture.errors import MxError
 from mx_perception.au_stream import AuStream, clip_class
+from mx_perception.networks import event_memory
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.leaky_clip import SLOPE, leaky_clip
-from mx_perception.networks.snn import AuNetwork, AuNetworkConfig, AuState
+from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from snntorch import surrogate
 
-SMALL = AuNetworkConfig(height=32, width=32, channels_1=8, channels_2=16, channels_3=16, hidden=32)
+SMALL = AuNetworkConfig(height=32, width=32, channels_1=8, channels_2=16, hidden=32)
 SECTIONS: dict = {"preprocessing": {}, "training": {}, "metrics": {}}
 
 
@@ -83,6 +84,33 @@ def test_a_clip_pass_equals_the_steps() -> None:
     assert (rates > 0).all()
 
 
+def test_a_phase_trains_as_it_streams() -> None:
+    network = lively_network().deployed()
+    x = torch.from_numpy(counts(np.random.default_rng(1), 30, 2, 2, 32, 32))
+    state, evidence = network.initial_state(2), []
+    for t in range(30):
+        _, state = network.step(x[t], state)
+        evidence.append(network.evidence_head(torch.relu(state.mem_hidden[:, -1])))
+    for phase in range(network.config.phases):
+        found = network.forward_clip(x, phase)[1]
+        torch.testing.assert_close(found, torch.stack(evidence[phase :: network.config.phases]))
+
+
+def test_the_input_remembers_what_happened_when() -> None:
+    x = torch.zeros(40, 1, 2, 4, 4, dtype=torch.uint8)
+    x[3, 0, 1, 2, 2] = 15
+    taps, decay = 4, 0.8
+    memory, steps = torch.zeros(1, taps, 2, 4, 4), []
+    for hop in x:
+        memory = event_memory.remember(hop.float(), memory, decay)
+        steps.append(event_memory.seen(memory))
+    pixel = torch.stack(steps).unflatten(2, (taps, 2))[:, 0, :, 1, 2, 2]
+    latest = pixel.argmax(0).tolist()
+    assert latest[0] == 3 and latest == sorted(set(latest)), "each tap peaks after the one before"
+    assert torch.equal(event_memory.seen_over_clip(x, taps, decay, 0, 1), torch.stack(steps))
+    assert torch.equal(event_memory.seen_over_clip(x, taps, decay, 2, 5), torch.stack(steps)[2::5])
+
+
 def test_deployment_changes_little_and_scores_stay_in_range() -> None:
     network = lively_network()
     x = torch.from_numpy(counts(np.random.default_rng(1), 30, 4, 2, 32, 32))
@@ -96,7 +124,7 @@ def test_deployment_changes_little_and_scores_stay_in_range() -> None:
 def test_spikes_of_the_export_are_those_of_snntorch_over_10000_steps(checkpoint: Path) -> None:
     stream, network = AuStream(checkpoint), load_au(checkpoint).deployed()
     state, rng = network.initial_state(1), np.random.default_rng(2)
-    fired = np.zeros(4)
+    fired = np.zeros(2)
     with torch.inference_mode():
         for step in range(10_000):
             share = 0.1 if step % 500 < 300 else 0.02
@@ -104,13 +132,14 @@ def test_spikes_of_the_export_are_those_of_snntorch_over_10000_steps(checkpoint:
             stream.step({"a": x})
             _, state = network.step(torch.from_numpy(x), state)
             streamed = stream.state("a")
-            for layer, name in enumerate(AuState._fields[:4]):
-                mem = state[layer][0].numpy()
+            for layer, name in enumerate(("mem_1", "mem_2")):
+                mem = getattr(state, name)[0].numpy()
                 threshold = network.neurons[layer].threshold.numpy()
                 spikes = mem > threshold
                 assert np.array_equal(streamed[name] > threshold, spikes), (step, name)
                 fired[layer] += spikes.sum()
     assert (fired > 1000).all()
+    np.testing.assert_allclose(streamed["mem_hidden"], state.mem_hidden[0].numpy(), atol=1e-3)
 
 
 def test_faces_of_a_batch_do_not_mix(checkpoint: Path) -> None:

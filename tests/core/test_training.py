@@ -26,7 +26,7 @@ from toy_faces import toy_sequence
 
 from mx_perception import train_au
 
-TINY = AuNetworkConfig(pool=4, channels_1=8, channels_2=16, channels_3=24, hidden=48)
+TINY = AuNetworkConfig(pool=4, channels_1=16, channels_2=24, hidden=48)
 QUICK = TrainAuConfig(epochs=2, hops=40, batch=16, learning_rate=5e-3)
 MILD = AugmentConfig(shift_px=2, noise=0.005, drop=0.2, rotation=0.03, scale=0.03)
 FOLD = Fold(("s0", "s1", "s2"), ("s3",))

@@ -106,14 +106,17 @@ def _same_spikes(
     import torch
 
     state = network.initial_state(x.shape[1])
-    thresholds = [neuron.threshold.numpy() for neuron in network.neurons]
+    thresholds = {
+        name: network.neurons[layer].threshold.numpy()
+        for layer, name in enumerate(("mem_1", "mem_2"))
+    }
     for hop, faces in zip(x, tensors, strict=True):
         stream.step(faces)
         _, state = network.step(torch.from_numpy(hop), state)
         for row, face in enumerate(faces):
             streamed = stream.state(face)
-            for layer, threshold in enumerate(thresholds):
-                spikes = state[layer][row].numpy() > threshold
-                if not np.array_equal(streamed[state._fields[layer]] > threshold, spikes):
+            for name, threshold in thresholds.items():
+                spikes = getattr(state, name)[row].numpy() > threshold
+                if not np.array_equal(streamed[name] > threshold, spikes):
                     return False
     return True

@@ -1,14 +1,15 @@
 """Spiking convolutional network: event histograms in, Action Unit scores out, one hop at a time.
 
-Four spiking layers (three strided convolutions and one dense layer) of snnTorch `Leaky` neurons.
-Every channel has its own learnable decay and threshold, and the decays start spread over time
-constants from one hop to many, so that a channel can follow the onset and another the hold of an
-expression. State is explicit: ``(scores, evidence), state = model.step(x, state)``.
+- The input remembers: `event_memory` shows the last tenths of a second at once.
+- Two strided convolutions into snnTorch `Leaky` neurons, whose decay and threshold are learned per
+  channel, and a dense layer of leaky integrators that does not fire and is read.
+- Phases take turns: membranes are kept `phases` times, and each hop steps the set that has rested
+  longest. So a neuron steps every 40 ms, as it does in training, which takes a quarter of the
+  steps; and scores come every hop, from the mean of all phases.
 
-Two read-outs look at the spikes of the dense layer:
-
-- `scores`: a leaky integrator per Action Unit through a sigmoid: how active it is now, 0..1;
-- `evidence`: 15 values per hop whose mean over a clip names the class of the clip.
+State is explicit: ``(scores, evidence), state = model.step(x, state)``. Two heads read the dense
+layer: `scores`, how active each Action Unit is now (0..1), and `evidence`, 15 values per hop whose
+mean over a clip names the class of the clip.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from snntorch import surrogate
 from torch import Tensor, nn
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
+from mx_perception.networks import event_memory
 from mx_perception.networks.leaky_clip import SLOPE, leaky_clip
 
 HIGHEST_RATE = 0.15
-"""Training holds back layers that fire more often, spikes per neuron and hop."""
+"""Training holds back layers that fire more often, spikes per neuron and step."""
 EXACT_BITS = 24
 """Integers up to 2**24 are exact in float32."""
+_KERNELS, _STRIDES, _PADDINGS = (7, 3), (4, 2), (2, 1)
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,29 @@ class AuNetworkConfig(Config):
     count_limit: int = setting(
         15, "Pooled counts above this are cut, so that flicker does not drown motion", minimum=1
     )
-    channels_1: int = setting(24, "Channels of the first layer", minimum=1)
-    channels_2: int = setting(48, "Channels of the second layer", minimum=1)
-    channels_3: int = setting(96, "Channels of the third layer", minimum=1)
-    hidden: int = setting(128, "Neurons of the dense layer", minimum=1)
+    taps: int = setting(5, "Taps of the input's memory", minimum=1, maximum=16)
+    tap_decay: float = setting(0.8, "Decay of each tap in a hop", minimum=0.0, maximum=0.99)
+    phases: int = setting(4, "Sets of membranes that take turns", minimum=1, maximum=16)
+    channels_1: int = setting(48, "Channels of the first layer", minimum=1)
+    channels_2: int = setting(96, "Channels of the second layer", minimum=1)
+    hidden: int = setting(192, "Integrators of the dense layer", minimum=1)
+    dropout: float = setting(
+        0.15, "Share of the dense layer that is silent in training", minimum=0.0, maximum=0.9
+    )
     hop_us: int = setting(10_000, "Length of the hop it was trained for, us", minimum=1_000)
 
 
 class AuState(NamedTuple):
-    """Membranes after a hop, `(F, C, h, w)` or `(F, C)` float32; also the names in the ONNX."""
+    """State after a hop, float32; also the names in the ONNX.
 
+    `taps (F, K, P, h, w)` of the input; membranes `(F, phases, C, h, w)` and `(F, phases, C)`,
+    those that rested longest first.
+    """
+
+    taps: Tensor
     mem_1: Tensor
     mem_2: Tensor
-    mem_3: Tensor
     mem_hidden: Tensor
-    mem_scores: Tensor
 
 
 class AuOutput(NamedTuple):
@@ -75,33 +86,32 @@ class AuNetwork(nn.Module):
     def __init__(self, config: AuNetworkConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = (config.polarities, config.channels_1, config.channels_2, config.channels_3)
-        kernels = (5, 3, 3)
+        sizes = (config.taps * config.polarities, config.channels_1, config.channels_2)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(sizes[i], sizes[i + 1], kernels[i], stride=2, padding=kernels[i] // 2)
-            for i in range(3)
+            nn.Conv2d(sizes[i], sizes[i + 1], _KERNELS[i], _STRIDES[i], _PADDINGS[i])
+            for i in range(2)
         )
-        self.map_sizes = _map_sizes(config)
-        features = config.channels_3 * math.prod(self.map_sizes[2])
-        self.dense = nn.Linear(features, config.hidden)
+        self.map_sizes = _map_sizes(self.map_size)
+        self.dense = nn.Linear(config.channels_2 * math.prod(self.map_sizes[1]), config.hidden)
         self.norms: nn.ModuleList | None = nn.ModuleList(
-            [nn.BatchNorm2d(c) for c in sizes[1:]] + [nn.BatchNorm1d(config.hidden)]
+            [*(nn.BatchNorm2d(c) for c in sizes[1:]), nn.BatchNorm1d(config.hidden)]
         )
         self.neurons = nn.ModuleList(
-            [_leaky((c, 1, 1)) for c in sizes[1:]] + [_leaky((config.hidden,))]
+            [
+                *(_leaky((c, 1, 1), "subtract") for c in sizes[1:]),
+                _leaky((config.hidden,), "none"),
+            ]
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.score_head = nn.Linear(config.hidden, len(AU_NUMBERS))
         self.evidence_head = nn.Linear(config.hidden, len(CLIP_CLASSES))
-        self.score_decay = nn.Parameter(torch.full((len(AU_NUMBERS),), 0.8))
-        self.score_shift: Tensor
-        self.register_buffer("score_shift", torch.zeros(len(AU_NUMBERS)))
         neurons: Any = self.neurons
         for norm, neuron in zip(self.norms, neurons, strict=True):
             # Slow membranes add up more: this gives all of them about the same deviation, 2.
             norm.weight.data = 2.0 * torch.sqrt(1.0 - neuron.beta.detach().flatten() ** 2)
         nn.init.zeros_(self.evidence_head.bias)
         # Action Units are rare: start at a low score rather than at 0.5.
-        nn.init.constant_(self.score_head.bias, -0.6)
+        nn.init.constant_(self.score_head.bias, -2.0)
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -109,67 +119,71 @@ class AuNetwork(nn.Module):
         return self.config.height // self.config.pool, self.config.width // self.config.pool
 
     def initial_state(self, faces: int) -> AuState:
-        """All membranes at rest."""
-        config, device = self.config, self.score_decay.device
-        channels = (config.channels_1, config.channels_2, config.channels_3)
-        maps = [
-            torch.zeros(faces, c, *size, device=device)
-            for c, size in zip(channels, self.map_sizes, strict=True)
+        """An empty memory, and all membranes at rest."""
+        config, device = self.config, self.score_head.bias.device
+        shapes = [
+            (config.taps, config.polarities, *self.map_size),
+            (config.phases, config.channels_1, *self.map_sizes[0]),
+            (config.phases, config.channels_2, *self.map_sizes[1]),
+            (config.phases, config.hidden),
         ]
-        vectors = [torch.zeros(faces, n, device=device) for n in (config.hidden, len(AU_NUMBERS))]
-        return AuState._make([*maps, *vectors])
+        return AuState._make(torch.zeros(faces, *shape, device=device) for shape in shapes)
 
     def step(self, x: Tensor, state: AuState) -> tuple[AuOutput, AuState]:
         """One hop for F faces; `x (F, P, H, W)`."""
-        spikes = self._front(x)
-        membranes: list[Tensor] = []
-        for layer in range(4):
-            spikes, mem = self.neurons[layer](self._current(layer, spikes), state[layer])
-            membranes.append(mem)
-        mem_scores = self._decay() * state.mem_scores + self.score_head(spikes)
-        output = AuOutput(torch.sigmoid(mem_scores + self.score_shift), self.evidence_head(spikes))
-        return output, AuState._make([*membranes, mem_scores])
+        taps = event_memory.remember(self._pooled(x), state.taps, self.config.tap_decay)
+        signal, membranes = event_memory.seen(taps), []
+        for layer, rested in enumerate(state[1:]):
+            signal, mem = self.neurons[layer](self._current(layer, signal), rested[:, 0])
+            membranes.append(torch.cat([rested[:, 1:], mem[:, None]], 1))
+        read = torch.relu(membranes[-1]).mean(1)
+        output = AuOutput(torch.sigmoid(self.score_head(read)), self.evidence_head(read))
+        return output, AuState._make([taps, *membranes])
 
-    def forward_clip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward_clip(self, x: Tensor, phase: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
-        `(T, B, 15)` and the mean firing rate of each layer `(4,)`, with a gradient only where it
-        is above HIGHEST_RATE.
+        `(T, B, 15)` and the mean firing rate of the two spiking layers, with a gradient only where
+        it is above HIGHEST_RATE. With a `phase` only its hops (phase, phase + phases, ...) are
+        computed, and read alone: so the network trains.
         """
-        bins, batch = x.shape[:2]
-        spikes = self._front(x.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+        config, hops, batch = self.config, *x.shape[:2]
+        first, every = (0, 1) if phase is None else (phase, config.phases)
+        pooled = self._pooled(x.flatten(0, 1)).unflatten(0, (hops, batch))
+        signal = event_memory.seen_over_clip(pooled, config.taps, config.tap_decay, first, every)
+        steps, sets = len(signal), 1
+        if phase is None:  # hops side by side that belong to one turn of the phases
+            signal = nn.functional.pad(signal, (0, 0) * 4 + (0, -steps % config.phases))
+            steps, sets = len(signal) // config.phases, config.phases
+        signal = signal.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         rates = []
-        for layer in range(4):
-            current = self._current(layer, spikes).float()
-            spikes = self._fire(layer, current, bins)
-            rate = spikes.detach().mean()
-            rates.append(spikes.mean() if rate > HIGHEST_RATE else rate)
-        drive = self.score_head(spikes).unflatten(0, (bins, batch))
-        evidence = self.evidence_head(spikes).unflatten(0, (bins, batch))
-        decay, mem, logits = self._decay(), torch.zeros_like(drive[0]), []
-        for bin_drive in drive.unbind(0):
-            mem = decay * mem + bin_drive
-            logits.append(mem + self.score_shift)
-        return torch.stack(logits), evidence, torch.stack(rates)
+        for layer in range(2):
+            signal = self._fire(layer, self._current(layer, signal).float(), steps)
+            rate = signal.detach().mean()
+            rates.append(signal.mean() if rate > HIGHEST_RATE else rate)
+        current = self._current(2, signal).float().unflatten(0, (steps, sets * batch))
+        read = torch.relu(self._integrated(current)).unflatten(1, (sets, batch)).flatten(0, 1)
+        if phase is None:
+            read = _latest_mean(read, config.phases)[:hops]
+        read = self.dropout(read)
+        return self.score_head(read), self.evidence_head(read), torch.stack(rates)
 
     def deployed(self) -> AuNetwork:
         """A copy for streaming: normalisation folded in, weights on a binary grid.
 
-        Inputs of the convolutions are small integers (counts, spikes). With weights that are
+        Inputs of the layers are small integers (roots of counts, spikes). With weights that are
         multiples of 2**-k every sum is exact in float32 whatever its order, so that any runtime
         produces the very same spikes.
         """
         copy = AuNetwork(self.config)
         copy.load_state_dict({k: v.detach().clone() for k, v in self.state_dict().items()})
-        input_limit = float(self.config.count_limit)
+        most = self.config.count_limit / (1.0 - self.config.tap_decay)
+        limits = (math.ceil(event_memory.LEVELS * math.sqrt(most)), 1.0, 1.0)
         with torch.no_grad():
             for layer, linear in enumerate([*copy.convolutions, copy.dense]):
                 _fold(linear, copy.norms[layer])  # type: ignore[index]
-                _snap(linear, input_limit if layer == 0 else 1.0)
-            _snap(copy.score_head, 1.0)
-            _snap(copy.evidence_head, 1.0)
-            copy.score_decay.clamp_(0.0, 1.0)
+                _snap(linear, limits[layer])
             neurons: Any = copy.neurons
             for neuron in neurons:
                 neuron.beta.clamp_(0.0, 1.0)
@@ -177,33 +191,38 @@ class AuNetwork(nn.Module):
         copy.norms = None
         return copy.eval().requires_grad_(False)
 
-    def _front(self, x: Tensor) -> Tensor:
+    def _pooled(self, x: Tensor) -> Tensor:
         x = x.float()
         pool = self.config.pool
         if pool > 1 and x.shape[-1] == self.config.width:
             x = nn.functional.avg_pool2d(x, pool) * pool**2
         return x.clamp(max=self.config.count_limit)
 
-    def _current(self, layer: int, spikes: Tensor) -> Tensor:
-        current = self.convolutions[layer](spikes) if layer < 3 else self.dense(spikes.flatten(1))
+    def _current(self, layer: int, signal: Tensor) -> Tensor:
+        current = self.convolutions[layer](signal) if layer < 2 else self.dense(signal.flatten(1))
         if self.norms is None:
             return current
         norm: Any = self.norms[layer]
         return norm(current)
 
-    def _fire(self, layer: int, current: Tensor, bins: int) -> Tensor:
+    def _fire(self, layer: int, current: Tensor, steps: int) -> Tensor:
         neuron: Any = self.neurons[layer]
         if current.device.type == "cpu":
-            return leaky_clip(current, bins, neuron.beta, neuron.threshold)
-        steps = current.unflatten(0, (bins, -1))
-        mem, outputs = torch.zeros_like(steps[0]), []
-        for step in steps.unbind(0):
+            return leaky_clip(current, steps, neuron.beta, neuron.threshold)
+        mem, outputs = torch.zeros_like(current.unflatten(0, (steps, -1))[0]), []
+        for step in current.unflatten(0, (steps, -1)).unbind(0):
             spk, mem = neuron(step, mem)
             outputs.append(spk)
         return torch.cat(outputs)
 
-    def _decay(self) -> Tensor:
-        return self.score_decay.clamp(0.0, 1.0)
+    def _integrated(self, current: Tensor) -> Tensor:
+        """Membranes of the dense layer, `(steps, B, C)` from currents of that shape."""
+        neuron: Any = self.neurons[2]
+        decay, mem, membranes = neuron.beta.clamp(0.0, 1.0), torch.zeros_like(current[0]), []
+        for step in current.unbind(0):
+            mem = decay * mem + step
+            membranes.append(mem)
+        return torch.stack(membranes)
 
 
 def architecture(config: AuNetworkConfig) -> dict[str, object]:
@@ -211,26 +230,33 @@ def architecture(config: AuNetworkConfig) -> dict[str, object]:
     return {"name": "au_snn", **dataclasses.asdict(config)}
 
 
-def _map_sizes(config: AuNetworkConfig) -> list[tuple[int, int]]:
-    size = (config.height // config.pool, config.width // config.pool)
+def _map_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
     sizes = []
-    for _ in range(3):
-        size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
+    for kernel, stride, padding in zip(_KERNELS, _STRIDES, _PADDINGS, strict=True):
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
+        size = (height, width)
         sizes.append(size)
     return sizes
 
 
-def _leaky(shape: tuple[int, ...]) -> snntorch.Leaky:
-    # Time constants from about 1.5 to 33 hops, evenly spread in their logarithm.
-    taus = torch.logspace(math.log10(1.5), math.log10(33.0), shape[0])
+def _leaky(shape: tuple[int, ...], reset: str) -> snntorch.Leaky:
+    # Time constants from half a step to eight, evenly spread in their logarithm.
+    taus = torch.logspace(math.log10(0.5), math.log10(8.0), shape[0])
     beta = torch.exp(-1.0 / taus).reshape(shape)
     return snntorch.Leaky(
         beta=beta,
         learn_beta=True,
         threshold=torch.ones(shape),
-        learn_threshold=True,
+        learn_threshold=reset != "none",
+        reset_mechanism=reset,
         spike_grad=surrogate.fast_sigmoid(slope=float(SLOPE)),
     )
+
+
+def _latest_mean(values: Tensor, count: int) -> Tensor:
+    """Mean of each row of `values (T, ...)` and the `count` - 1 before it, zero before the first."""
+    padded = torch.cat([values.new_zeros(count - 1, *values.shape[1:]), values])
+    return torch.stack([padded[k : k + len(values)] for k in range(count)], -1).mean(-1)
 
 
 def _fold(linear: Any, norm: Any) -> None:
