@@ -1,7 +1,10 @@
 """Says who smiles: a ROS4HRI (REP-155) listener in twenty lines. Run: python3 smiles.py"""
 
+import contextlib
+
 import rclpy
 from hri_msgs.msg import FacialActionUnits, IdsList
+from rclpy.executors import ExternalShutdownException
 
 LIP_CORNER_PULLER = FacialActionUnits.LIP_CORNER_PULLER
 faces = {}
@@ -26,4 +29,5 @@ def on_facs(face, facs):
 rclpy.init()
 node = rclpy.create_node("smiles")
 node.create_subscription(IdsList, "/humans/faces/tracked", on_faces, 1)
-rclpy.spin(node)
+with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+    rclpy.spin(node)
