@@ -254,7 +254,7 @@ def _leaky(shape: tuple[int, ...], reset: str) -> snntorch.Leaky:
 
 
 def _latest_mean(values: Tensor, count: int) -> Tensor:
-    """Mean of each row of `values (T, ...)` and the `count` - 1 before it, zero before the first."""
+    """Mean of each row of `values (T, ...)` and the `count` - 1 before it; zeros precede them."""
     padded = torch.cat([values.new_zeros(count - 1, *values.shape[1:]), values])
     return torch.stack([padded[k : k + len(values)] for k in range(count)], -1).mean(-1)
 
