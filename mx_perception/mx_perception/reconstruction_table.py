@@ -110,11 +110,11 @@ def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
     for times in COARSER:
         fitted_on, tested_on = (
             replace(part, events=np.stack([coarser(events, times) for events in part.events]))
-            for part in (spread(train, 400), spread(test, 200))
+            for part in (spread(train, 160), spread(test, 80))
         )
         methods: dict[str, Method] = {
             "copy": copy,
-            "integration": fit_integration(fitted_on, 100),
+            "integration": fit_integration(fitted_on, 60),
             "linear": fit_linear(fitted_on),
         }
         report[str(times)] = evaluate_pairs(methods, tested_on, DegradeConfig(0.0, ""))
@@ -122,7 +122,7 @@ def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
 
 
 def latent_report(
-    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 40
+    network: Cvae, pairs: FramePairs, degradation: DegradeConfig, most: int = 16
 ) -> dict[str, Any]:
     """What the latent does, per condition: KL in nats, and what happens when it is sampled.
 

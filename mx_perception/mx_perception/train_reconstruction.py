@@ -40,7 +40,7 @@ FLOOR = 1e-5
 """Of a mean squared error: nothing better than 50 dB is asked for."""
 TESTED = 100
 """Pairs that show the progress of a training."""
-SCORED = 400
+SCORED = 160
 """Pairs of the table, and as many shaken ones."""
 HELD_OUT = 0.08
 """Share of the sketched people whose shaken key frames are for the test."""
@@ -222,12 +222,12 @@ def score_network(
     test = FramePairs.joined(
         [spread(test.chosen(kind), SCORED) for kind in (~test.shaken, test.shaken)]
     )
-    integration = fit_integration(train, 200)
+    integration = fit_integration(train, 100)
     methods: dict[str, Method] = {
         "network": network_method(network),
         "copy": copy,
         "integration": integration,
-        "linear": fit_linear(train),
+        "linear": fit_linear(train, 400),
         **{name: network_method(ablation) for name, ablation in ablations.items()},
     }
     return {
