@@ -20,9 +20,8 @@ LEVELS = 4
 
 def remember(x: Tensor, taps: Tensor, decay: float) -> Tensor:
     """The taps `(F, K, P, h, w)` after a hop with the counts `x (F, P, h, w)`."""
-    first = taps[:, 0] * decay + x
-    later = [taps[:, k] * decay + taps[:, k - 1] * (1.0 - decay) for k in range(1, taps.shape[1])]
-    return torch.stack([first, *later], 1)
+    before = torch.cat([x[:, None], taps[:, :-1] * (1.0 - decay)], 1)
+    return taps * decay + before
 
 
 def seen(taps: Tensor) -> Tensor:
