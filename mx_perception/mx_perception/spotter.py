@@ -4,7 +4,8 @@ One small state machine per face and Action Unit, with two thresholds (hysteresi
 announced as soon as the score has stayed high for `confirm_us`; its time is where the score
 began to rise. An expression that turns out too short or too long is withdrawn: its OFFSET comes
 with score 0. Blinks move both lids at once, which looks like AU05 and AU07 together; no face does
-both, so eyelid Action Units are held back around such hops.
+both, so eyelid Action Units are held back around such hops. Speech drops the jaw, so AU26 has to be
+surer than the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ONSET, APEX, OFFSET = 0, 1, 2
 """Phases, as in mx_msgs/MicroExpression."""
 EYELIDS = (5, 6, 7)
 BLINK_PAIR = (5, 7)
+JAW = 26
 
 
 def _live(default: float, description: str, maximum: float | None = None) -> Any:
@@ -35,14 +37,19 @@ class SpotterConfig(Config):
     """Thresholds are scores (0..1), times are sensor time in microseconds."""
 
     on_score: float = _live(0.5, "An expression begins at this score (0..1)", maximum=1)
-    off_score: float = _live(0.3, "An expression ends below this score (0..1)", maximum=1)
-    confirm_us: int = _live(20_000, "How long the score stays high before ONSET, in microseconds")
-    onset_lag_us: int = _live(0, "Taken off the onset, in microseconds: the score's usual delay")
+    off_score: float = _live(0.1, "An expression ends below this score (0..1)", maximum=1)
+    confirm_us: int = _live(10_000, "How long the score stays high before ONSET, in microseconds")
+    onset_lag_us: int = _live(
+        40_000, "Taken off the onset, in microseconds: the score's usual delay"
+    )
     min_duration_us: int = _live(60_000, "Expressions of fewer microseconds are withdrawn")
     max_duration_us: int = _live(
         800_000, "Expressions of more microseconds are withdrawn: they are not micro"
     )
     blink_score: float = _live(0.3, "AU05 and AU07 both above this score are a blink", maximum=1)
+    jaw_score: float = _live(
+        0.97, "AU26 begins at this score (0..1): speech drops the jaw, too", maximum=1
+    )
     blink_hold_us: int = _live(
         150_000, "How long eyelid units are held back after a blink, in microseconds"
     )
@@ -112,7 +119,10 @@ class Spotter:
             held = au in EYELIDS and stamp_ns < face.blink_until_ns
             score = 0.0 if held else float(scores[index])
             unit = face.units[index]
-            for phase in self._advance(unit, stamp_ns, score):
+            on_score = self.config.on_score
+            if au == JAW:
+                on_score = max(on_score, self.config.jaw_score)
+            for phase in self._advance(unit, stamp_ns, score, on_score):
                 found.append(self._message(face_id, au, phase, unit, stamp_ns))
             if score < self.config.off_score:
                 face.units[index] = _Unit()
@@ -129,7 +139,7 @@ class Spotter:
         if min(pair) > self.config.blink_score:
             face.blink_until_ns = stamp_ns + 1000 * self.config.blink_hold_us
 
-    def _advance(self, unit: _Unit, stamp_ns: int, score: float) -> list[int]:
+    def _advance(self, unit: _Unit, stamp_ns: int, score: float, on_score: float) -> list[int]:
         config = self.config
         if score < config.off_score:
             if not unit.announced or unit.spent:
@@ -141,7 +151,7 @@ class Spotter:
             unit.rise_ns = stamp_ns
         if score > unit.peak and not unit.apex_announced:
             unit.peak, unit.peak_ns = score, stamp_ns
-        if score >= config.on_score and unit.high_ns < 0:
+        if score >= on_score and unit.high_ns < 0:
             unit.high_ns = stamp_ns
         phases = []
         confirmed = unit.high_ns >= 0 and stamp_ns - unit.high_ns >= 1000 * config.confirm_us

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from mx_capture.errors import MxError
 from mx_capture.recording.session_info import session_folders
-from mx_perception import sketched_pairs
 from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import CvaeConfig
+
+from mx_perception import sketched_pairs
 
 SMALL = CvaeConfig(height=64, width=64, bins=2)
 

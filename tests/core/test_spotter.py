@@ -12,13 +12,14 @@ from mx_perception.spotter import APEX, OFFSET, ONSET, MicroExpression, Spotter,
 
 HOP_NS = 10_000_000
 HIGH = 0.9
+PLAIN = SpotterConfig(off_score=0.3, confirm_us=20_000, onset_lag_us=0)
 
 
 def play(
     tracks: dict[int, list[float]], spotter: Spotter | None = None, start_ns: int = HOP_NS
 ) -> list[MicroExpression]:
     """Feed score tracks per Action Unit, 0 elsewhere; returns all that was spotted."""
-    spotter = spotter or Spotter()
+    spotter = spotter or Spotter(PLAIN)
     found = []
     for step in range(max(len(track) for track in tracks.values())):
         scores = np.zeros(len(AU_NUMBERS), np.float32)
@@ -68,6 +69,17 @@ def test_wavering_between_the_thresholds_is_one_expression() -> None:
     assert [event.phase for event in found].count(OFFSET) == 1
 
 
+def test_the_jaw_has_to_be_surer_because_of_speech() -> None:
+    track = [0.0, *[HIGH] * 10, 0.0]
+    assert play({26: track}) == []
+    assert [event.phase for event in play({26: [0.99] * 10 + [0]})] == [ONSET, APEX, OFFSET]
+
+
+def test_the_usual_delay_of_scores_is_taken_off_the_onset() -> None:
+    found = play({12: [0, *[HIGH] * 10, 0]}, Spotter(SpotterConfig(onset_lag_us=30_000)))
+    assert found[0].onset_ns == 2 * HOP_NS - 30_000_000
+
+
 def test_a_blink_is_not_an_eyelid_expression() -> None:
     blink = [0, HIGH, HIGH, HIGH, HIGH, HIGH, 0.6, 0.6, 0.6, 0]
     assert play({5: blink, 7: blink, 6: blink}) == []
@@ -76,7 +88,7 @@ def test_a_blink_is_not_an_eyelid_expression() -> None:
 
 
 def test_faces_are_apart_and_a_backward_stamp_starts_over() -> None:
-    spotter = Spotter()
+    spotter = Spotter(PLAIN)
     high = np.zeros(len(AU_NUMBERS), np.float32)
     high[AU_NUMBERS.index(12)] = HIGH
     found = []

@@ -9,7 +9,7 @@ from mx_perception.spotter import SpotterConfig
 from mx_perception.spotting import SpottingCounts, count, spans_as_scores, spot
 from toy_faces import toy_sequence
 
-CONFIG = SpotterConfig()
+CONFIG = SpotterConfig(onset_lag_us=0, jaw_score=0.5)
 
 
 def test_perfect_scores_find_everything_at_once() -> None:
