@@ -199,7 +199,7 @@ def save_pairs(path: Path, pairs: Sequence[Pair], config: CvaeConfig) -> None:
     bins = (config.bins, config.polarities, config.height, config.width)
     shapes = {"keys": image, "targets": image, "events": bins}
     columns = zip(*pairs, strict=True) if pairs else iter([()] * len(_ARRAYS))
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         name: np.array(column, _ARRAYS[name]).reshape(-1, *shapes.get(name, ()))
         for name, column in zip(_ARRAYS, columns, strict=True)
     }

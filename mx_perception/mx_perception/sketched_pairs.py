@@ -61,7 +61,9 @@ def sketch_pairs(seed: int, config: CvaeConfig) -> Iterator[Pair]:
         seed=seed, duration_s=SESSION_S, protocol="study", lighting="random", sensor=sensor
     )
     person = sketch_person(base)
-    for number in range(SESSIONS if person is not None else 0):
+    if person is None:
+        return
+    for number in range(SESSIONS):
         session = replace(
             base,
             seed=seed * SESSIONS + number,

@@ -92,7 +92,7 @@ def take_clip(
         _gather(rgb, light(max(t, 0.0)), config, t)
     key = rgb.develop(0)
     steps = max(1, round(length_us / STEP_US))
-    sensor = EventSensor(config.sensor, *first.shape, seed, config.lux)
+    sensor = EventSensor(config.sensor, first.shape[0], first.shape[1], seed, config.lux)
     times = start_s + np.arange(steps + 1) * length_us * 1e-6 / steps
     events, last = _watch(sensor, light, config, times)
     return Clip(key, _truth(last, config, first, times[-1], seed), events, length_us,
@@ -128,7 +128,7 @@ def take_shaken_clip(
         return np.maximum(moved, 0.0)
 
     steps = max(1, round(length_us / _SHAKEN_STEP_US))
-    sensor = EventSensor(config.sensor, *still.shape, seed, config.lux)
+    sensor = EventSensor(config.sensor, still.shape[0], still.shape[1], seed, config.lux)
     times = start_s + np.arange(steps + 1) * length_us * 1e-6 / steps
     exposed = start_s + rgb.exposure_us * 1e-6
 
