@@ -117,7 +117,8 @@ class TensorStream:
         self._pass = make_pass(make_decoder(encoding, height, width), one_pass)
         self._face_sets: deque[tuple[int, dict[str, Roi]]] = deque()
         self._faces: dict[str, Roi] = {}
-        self._faces_us = 0
+        self._told: dict[str, Roi] = {}
+        self._told_us = 0
         self.faces_expired = False
         """Whether the last faces are from more than `face_timeout_us` ago."""
         self._seq: dict[str, int] = {}
@@ -307,13 +308,12 @@ class TensorStream:
     def _begin(self, start: int, discontinuity: bool) -> None:
         """Open the hop at `start` for the faces that were known in time."""
         self._tallies += self._window.tallies
-        faces = self._faces
         while self._face_sets and self._face_sets[0][0] <= start - self.config.roi_delay_us:
-            faces = self._face_sets.popleft()[1]
-            self._faces_us, self.faces_expired = start, False
-        if faces and 0 < self.config.face_timeout_us < start - self._faces_us:
-            faces, self.faces_expired = {}, True
-            self._counts["expired_faces"] += 1
+            self._told, self._told_us = self._face_sets.popleft()[1], start
+        # Time may come back from a jump: then those who were told last are there again.
+        expired = bool(self._told) and 0 < self.config.face_timeout_us < start - self._told_us
+        self._counts["expired_faces"] += expired and not self.faces_expired
+        faces, self.faces_expired = {} if expired else self._told, expired
         if faces != self._faces:
             self._faces = faces
             self._seq = {face: self._seq.get(face, 0) for face in faces}

@@ -63,7 +63,7 @@ def test_thresholds_change_while_running_and_diagnostics_show_them(graph):
     def values():
         return {item.key: item.value for item in heard[-1].status[0].values} if heard else {}
 
-    graph.until(lambda: values().get("thresholds") == "on 0.5, off 0.3")
+    graph.until(lambda: values().get("thresholds") == "on 0.5, off 0.1")
     assert values()["model"].endswith("au_default")
     assert values()["model_card"].endswith("MODEL_CARD.md")
     changes = [Parameter("on_score", value=0.7), Parameter("off_score", value=0.4)]
