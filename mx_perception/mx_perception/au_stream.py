@@ -66,8 +66,10 @@ class AuStream:
         bins = tensors[faces[0]].shape[0]
         if any(tensors[face].shape[0] != bins for face in faces):
             raise MxError("event tensors of one hop have different numbers of bins")
-        states = [self._rest() if f in reset or f not in self._states else self._states[f]
-                  for f in faces]  # fmt: skip
+        for face in faces:
+            if face in reset or face not in self._states:
+                self._states[face] = self._rest()
+        states = [self._states[face] for face in faces]
         batch = [_stacked([s[i] for s in states]) for i in range(len(self.state_shapes))]
         for index in range(bins):
             x = _stacked([tensors[face][index] for face in faces])
