@@ -82,6 +82,9 @@ class ManagedNode(LifecycleNode):
     """Counts that must not rise, with what to do when they do."""
     silences: typing.ClassVar[dict[str, str]] = {}
     """Counts that must rise while the node is active, with what to do when they do not."""
+    niceness: typing.ClassVar[int] = 0
+    """How far the process stands back where cores are short; pictures wait for scores, not
+    scores for pictures."""
 
     def __init__(self, name: str, *configs: type[Config]) -> None:
         super().__init__(name)

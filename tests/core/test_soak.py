@@ -39,7 +39,7 @@ def test_usage_counts_this_process():
     sum(range(5_000_000))
     after = usage(os.getpid())
     assert after.cpu_s > before.cpu_s
-    assert 0 < after.pss_mb <= after.rss_mb
+    assert after.rss_mb > 0
 
 
 def test_cameras_do_not_count_and_growth_compares_the_ends():
@@ -47,9 +47,9 @@ def test_cameras_do_not_count_and_growth_compares_the_ends():
         return Sample(
             float(second),
             {
-                "event_camera_node": Usage(second * 0.9, 500.0, 400.0),
-                "event_tensor_node": Usage(second * 0.25, 200.0 + second, 150.0),
-                "au_classifier_node": Usage(second * 0.5, 200.0, 150.0),
+                "event_camera_node": Usage(second * 0.9, 500.0),
+                "event_tensor_node": Usage(second * 0.25, 200.0 + second),
+                "au_classifier_node": Usage(second * 0.5, 200.0),
             },
             5.0 + second / 100,
             12.0,
@@ -59,7 +59,7 @@ def test_cameras_do_not_count_and_growth_compares_the_ends():
     figures = summary([sample(second) for second in range(101)])
     assert figures["cpu_percent"] == pytest.approx(75.0)
     assert figures["cpu_percent_by_node"]["event_camera_node"] == pytest.approx(90.0)
-    assert figures["rss_mb"] == 500.0 and figures["pss_mb"] == 300.0
+    assert figures["rss_mb"] == 500.0
     assert figures["growth"] == pytest.approx(495.5 / 404.5 - 1, abs=1e-4)
     assert (figures["p99_ms"], figures["p50_drift_ms"]) == (12.0, 1.0)
     assert figures["losses"] == {"lost_packets": 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
 import signal
 import sys
 import time
@@ -48,6 +49,8 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
     node = None
     try:
         node = node_class()
+        # This thread, which computes, and those it starts; those of DDS go on as before.
+        os.nice(node.niceness)
         _early.pop().destroy_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

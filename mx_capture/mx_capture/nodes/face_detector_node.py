@@ -38,6 +38,7 @@ class FaceDetectorNode(ManagedNode):
     silences: ClassVar = {
         "frames event_images": "no images come; start a camera, or remap its topic to rgb/image_raw"
     }
+    niceness: ClassVar = 5
 
     def __init__(self) -> None:
         super().__init__(

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 _NODE = re.compile(r"__node:=(\w+)")
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has used since it started: seconds of a core, and megabytes now.
-
-    `pss_mb` shares what several processes map, such as libraries, between them.
-    """
+    """What a process has used since it started: seconds of a core, and megabytes now."""
 
     cpu_s: float
     rss_mb: float
-    pss_mb: float
 
 
 def node_processes(launcher: int) -> dict[str, int]:
@@ -41,12 +38,11 @@ def usage(pid: int) -> Usage | None:
     """What a process uses; None when it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        # Not smaps_rollup: the kernel walks every page for it while the process waits.
+        pages = Path(f"/proc/{pid}/statm").read_text().split()
     except OSError:
         return None
-    kilobytes = {line.split(":")[0]: line.split()[1] for line in rollup.splitlines()[1:]}
-    cpu_s = (int(stat[11]) + int(stat[12])) / _TICKS
-    return Usage(cpu_s, int(kilobytes["Rss"]) / 1024, int(kilobytes["Pss"]) / 1024)
+    return Usage((int(stat[11]) + int(stat[12])) / _TICKS, int(pages[1]) * _PAGE_MB)
 
 
 def _descendants(parent: int) -> set[int]:

@@ -115,7 +115,6 @@ def summary(samples: Sequence[Sample]) -> dict[str, Any]:
         "p50_ms": round(float(np.median([sample.p50_ms for sample in samples])), 2),
         "p99_ms": round(float(np.median([sample.p99_ms for sample in samples])), 2),
         "p50_drift_ms": round(last.p50_ms - first.p50_ms, 2),
-        "pss_mb": round(sum(last.nodes[name].pss_mb for name in counted), 1),
         "cpu_percent_by_node": cpu,
         "rss_mb_by_node": {name: round(node.rss_mb, 1) for name, node in last.nodes.items()},
         "losses": {name: last.losses[name] - first.losses[name] for name in last.losses},

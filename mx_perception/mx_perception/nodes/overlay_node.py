@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mx_capture.config import Config, setting
 from mx_capture.conversions import image_to_message
@@ -29,6 +30,8 @@ class OverlayConfig(Config):
 
 class OverlayNode(ManagedNode):
     """Draws `overlay`; listens to nothing and draws nothing while nobody subscribes to it."""
+
+    niceness: ClassVar = 10
 
     def __init__(self) -> None:
         super().__init__("overlay_node", OverlayConfig)

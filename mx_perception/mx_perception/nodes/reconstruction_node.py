@@ -56,6 +56,7 @@ class ReconstructionNode(ManagedNode):
     """The frame at the end of every frame tensor, from its key frame and its events."""
 
     losses: ClassVar = {"refused_tensors": "the model takes another crop; see the log"}
+    niceness: ClassVar = 10
 
     def __init__(self) -> None:
         super().__init__("reconstruction_node", ReconstructionConfig)
