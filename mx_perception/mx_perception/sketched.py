@@ -24,6 +24,7 @@ FIRST_PERSON = 1_000_000_000
 SESSIONS = 3
 """Of each person, all in other light and before another sensor."""
 SESSION_S = 12.0
+NEUTRAL_S = 60.0
 HOP_US = 10_000
 _SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
 
@@ -50,14 +51,27 @@ def sketch(seed: int) -> list[FaceSequence]:
         seed=seed, duration_s=SESSION_S, protocol="study", lighting="random", sensor=sensor
     )
     person = sketch_person(config)
-    return [] if person is None else [_session(person, config, k, rng) for k in range(SESSIONS)]
+    if person is None:
+        return []
+    return [_session(person, _drawn(config, number, rng)) for number in range(SESSIONS)]
 
 
-def _session(
-    person: PersonSketch, base: SimulationConfig, number: int, rng: np.random.Generator
-) -> FaceSequence:
+def sketch_neutral(seed: int) -> list[FaceSequence]:
+    """A minute of a person who blinks, speaks, looks about and sways, and shows no expression.
+
+    As long a list as `sketch`'s: empty if the face is not found.
+    """
+    sensor = list(_SENSORS)[seed % len(_SENSORS)]
+    config = SimulationConfig(
+        seed=seed, duration_s=NEUTRAL_S, protocol="neutral", lighting="random", sensor=sensor
+    )
+    person = sketch_person(config)
+    return [] if person is None else [_session(person, replace(config, identity=seed))]
+
+
+def _drawn(base: SimulationConfig, number: int, rng: np.random.Generator) -> SimulationConfig:
     neutral = number == SESSIONS - 1 and rng.random() < 1 / 3
-    config = replace(
+    return replace(
         base,
         seed=base.seed * SESSIONS + number,
         identity=base.seed,
@@ -65,6 +79,9 @@ def _session(
         distractors=float(rng.uniform(0.3, 1.3)),
         sensor_noise=float(np.exp(rng.uniform(-1.0, 0.7))),
     )
+
+
+def _session(person: PersonSketch, config: SimulationConfig) -> FaceSequence:
     session = sketch_session(person, config, HOP_US)
     light, camera = session.script.light, draw_sensor(config.sensor, config.seed)
     condition = (
@@ -74,8 +91,8 @@ def _session(
         f"yaw_deg={abs(np.degrees(person.yaw)):.1f}"
     )
     return FaceSequence(
-        subject=f"sketched{base.seed - FIRST_PERSON:05d}",
-        session=f"sketched{base.seed - FIRST_PERSON:05d}_{number}",
+        subject=f"sketched{config.identity - FIRST_PERSON:05d}",
+        session=f"sketched{config.seed}",
         condition=condition,
         hops=session.hops,
         hop_us=HOP_US,

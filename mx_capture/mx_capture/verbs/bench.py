@@ -20,6 +20,7 @@ BENCHES = {
     "simulator": "mx_capture.bench.simulator",
     "snn": "mx_perception.bench.snn",
     "soak": "mx_perception.bench.soak",
+    "spotting": "mx_perception.bench.spotting",
 }
 """By name only, as `./mx` finds verbs: this package does not know the one above it."""
 _DEFAULT = ("decode", "latency")

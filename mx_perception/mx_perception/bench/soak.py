@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ _UNITS = {
 }
 _SETTLE_S = 20.0
 """What belongs to the start: allocators and queues reach their size."""
+_NICENESS = 10
+"""Who watches stands back."""
 _LOSSES = {
     "lost_packets": "event_tensor_node",
     "frame_tensors_without_events": "event_tensor_node",
@@ -79,17 +82,20 @@ def main(argv: list[str]) -> int:
 
 def soak(session: Path, seconds: float, console: Console) -> dict[str, Any]:
     """The figures of one run. Raises MxError when the graph does not start, or ends early."""
-    with LiveGraph(session, respawn=False) as graph, Monitor(SoakNode) as monitor:
-        with console.status("starting the graph"):
-            graph.wait_for(lambda: monitor.first_score_s is not None, "score")
-        assert monitor.first_score_s is not None
-        start_s = monitor.first_score_s - graph.began_s
-        time.sleep(_SETTLE_S)
-        samples = [_sample(monitor, graph)]
-        for _ in track(range(round(seconds)), "soaking", console=console, transient=True):
-            graph.check()
-            time.sleep(max(0.0, samples[-1].at_s + 1.0 - time.monotonic()))
-            samples.append(_sample(monitor, graph))
+    with LiveGraph(session, respawn=False) as graph:
+        os.nice(_NICENESS)
+        with Monitor(SoakNode) as monitor:
+            with console.status("starting the graph"):
+                graph.wait_for(lambda: monitor.first_score_s is not None, "score")
+            assert monitor.first_score_s is not None
+            start_s = monitor.first_score_s - graph.began_s
+            time.sleep(_SETTLE_S)
+            pids = graph.pids()
+            samples = [_sample(monitor, pids)]
+            for _ in track(range(round(seconds)), "soaking", console=console, transient=True):
+                graph.check()
+                time.sleep(max(0.0, samples[-1].at_s + 1.0 - time.monotonic()))
+                samples.append(_sample(monitor, pids))
     return {"session": session.name, "seconds": seconds, "start_s": round(start_s, 2)} | summary(
         samples
     )
@@ -121,8 +127,8 @@ def summary(samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _sample(monitor: SoakNode, graph: LiveGraph) -> Sample:
-    nodes = {name: usage(pid) for name, pid in graph.pids().items()}
+def _sample(monitor: SoakNode, pids: Mapping[str, int]) -> Sample:
+    nodes = {name: usage(pid) for name, pid in pids.items()}
     return Sample(
         time.monotonic(),
         {name: node for name, node in nodes.items() if node is not None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -56,6 +57,8 @@ class AuClassifierNode(ManagedNode):
     }
 
     def __init__(self) -> None:
+        # Tensors come in a thread of their own; faces are forgotten in the executor.
+        self._lock = threading.Lock()
         super().__init__("au_classifier_node", AuClassifierConfig, SpotterConfig)
 
     def load(self) -> None:
@@ -73,10 +76,18 @@ class AuClassifierNode(ManagedNode):
         self._faces: dict[str, Face] = {}
         self.action_units = self.publish_to(mx.ActionUnits, "action_units")
         self.micro_expressions = self.publish_to(mx.MicroExpression, "micro_expressions")
-        self.subscribe_to(mx.EventTensor, "event_tensors", self.on_tensor)
+        self._tensors = self.listen_to(mx.EventTensor, "event_tensors", self.on_tensor, RESULT_QOS)
         self.every(1.0, self.forget_lost_faces)
 
+    def stop(self) -> None:
+        # Before the publishers of faces, which came later and would go first.
+        self.withdraw(self._tensors)
+
     def on_tensor(self, message: mx.EventTensor) -> None:
+        with self._lock:
+            self.read(message)
+
+    def read(self, message: mx.EventTensor) -> None:
         began = time.perf_counter()
         name, stamp, frame_id = message.face_id, message.header.stamp, message.header.frame_id
         face = self._faces.get(name) or self._add_face(message)
@@ -109,14 +120,15 @@ class AuClassifierNode(ManagedNode):
         self.health.latency("event_to_au", (self.now_ns() - time_to_ns(stamp)) / 1e6)
 
     def forget_lost_faces(self) -> None:
-        now = time.perf_counter()
-        for name, face in list(self._faces.items()):
-            if now - face.heard_s > _LOST_S:
+        with self._lock:
+            now = time.perf_counter()
+            lost = [name for name, face in self._faces.items() if now - face.heard_s > _LOST_S]
+            for name in lost:
+                face = self._faces.pop(name)
                 self.withdraw(face.facs)
                 self.withdraw(face.expression)
                 self.model.forget([name])
                 self.spotter.reset(name)
-                del self._faces[name]
 
     def _add_face(self, message: mx.EventTensor) -> Face:
         humans = f"/humans/faces/{message.face_id}"

@@ -1,0 +1,91 @@
+"""`./mx bench spotting`: micro-expressions found in streams, and false alarms of neutral faces."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mx_capture.errors import MxError
+from rich.progress import track
+
+from mx_perception.au_stream import AuStream
+from mx_perception.bench.conditions import UNSEEN
+from mx_perception.checkpoint import DEFAULT_AU
+from mx_perception.sequences import FaceSequence
+from mx_perception.sketched import FIRST_PERSON, sketch_neutral, sketched_people
+from mx_perception.spotter import SpotterConfig
+from mx_perception.spotting import SpottingCounts, count, spot, stream_scores
+
+
+def main(argv: list[str]) -> int:
+    """Sketch people, spot in their streams with the thresholds of the nodes, print and write."""
+    parser = argparse.ArgumentParser(
+        prog="./mx bench spotting",
+        description="Spot micro-expressions of sketched people that nobody trained on.",
+        epilog="example: ./mx bench spotting --minutes 30 --people 40 --json spotting.json",
+    )
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
+    parser.add_argument(
+        "--minutes", type=int, default=30, help="of neutral faces (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--people", type=int, default=40, help="who show expressions (default: %(default)s)"
+    )
+    parser.add_argument("--cache", type=Path, help="folder that keeps the sketches of the people")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args(argv)
+    if arguments.minutes < 1 or arguments.people < 1:
+        raise MxError(
+            f"--minutes {arguments.minutes} and --people {arguments.people} must be at least 1"
+        )
+    stream = AuStream(arguments.checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        people = sketched_people(arguments.people, arguments.cache or Path(folder), track, UNSEEN)
+        expressions = _spotted(people, stream)
+    neutral = _spotted(neutral_minutes(arguments.minutes), stream)
+    figures = {"expressions": expressions.report(), "neutral": neutral.report()}
+    _print(figures, neutral.minutes)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def neutral_minutes(count: int) -> Iterator[FaceSequence]:
+    """So many people who show no expression, one minute each."""
+    found, seed = 0, FIRST_PERSON + UNSEEN
+    while found < count:
+        for sequence in sketch_neutral(seed):
+            yield sequence
+            found += 1
+        seed += 1
+
+
+def _spotted(sequences: Iterator[FaceSequence], stream: AuStream) -> SpottingCounts:
+    counts, config = SpottingCounts(), SpotterConfig()
+    for sequence in sequences:
+        scores, _ = stream_scores(sequence, stream)
+        counts += count(sequence, spot(scores, sequence.hop_us, config))
+    return counts
+
+
+def _print(figures: dict[str, Any], neutral_minutes: float) -> None:
+    spotted = figures["expressions"]
+    print(
+        f"{spotted['hits']} of {spotted['labels']} micro-expressions found "
+        f"({spotted['found']} told), {100 * spotted['f1_analysis']:.0f}% of them with their "
+        f"Action Unit; STRS {spotted['strs']:.2f}"
+    )
+    for name, words in (("onset_error_ms", "error of the onset"), ("latency_ms", "told after it")):
+        if spotted[name]:
+            print(
+                f"{words}: median {spotted[name]['median']:.0f} ms, p95 {spotted[name]['p95']:.0f} ms"
+            )
+    print(
+        f"false alarms a minute: {spotted['false_alarms_per_minute']:.2f} among expressions, "
+        f"{figures['neutral']['false_alarms_per_minute']:.2f} in {neutral_minutes:.0f} neutral "
+        "minutes (all sketched, synthetic)"
+    )
