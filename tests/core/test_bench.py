@@ -78,3 +78,12 @@ def test_wrong_options_are_one_clear_line(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         bench.main(["everything"])
     assert "decode" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (["decode"], ["soak", "--minutes", "60"], []):
+        with pytest.raises(SystemExit):
+            bench.main([*name, "--json", str(tmp_path / "missing" / "figures.json")])
+        assert "figures.json cannot be written" in capsys.readouterr().err

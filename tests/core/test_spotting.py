@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
+from mx_perception.bench import spotting as bench
 from mx_perception.spotter import SpotterConfig
 from mx_perception.spotting import SpottingCounts, count, spans_as_scores, spot
 from toy_faces import toy_sequence
+
+from mx_perception import sketched
 
 CONFIG = SpotterConfig(onset_lag_us=0, jaw_score=0.5)
 
@@ -44,3 +51,28 @@ def test_silence_finds_nothing() -> None:
     report = count(sequence, spot(np.zeros((720, 14)), sequence.hop_us, CONFIG)).report()
     assert report["hits"] == report["found"] == 0 and report["f1_spotting"] == 0.0
     assert report["latency_ms"] is None
+
+
+def test_the_bench_spots_in_sketched_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sketched, "NEUTRAL_S", 6.0)
+    out = tmp_path / "spotting.json"
+    words = ["--minutes", "2", "--people", "1", "--cache", str(tmp_path), "--json", str(out)]
+    assert bench.main(words) == 0
+    figures = json.loads(out.read_text())
+    assert figures["expressions"]["labels"] > 5
+    assert figures["neutral"]["labels"] == 0
+    assert figures["neutral"]["false_alarms_per_minute"] is not None
+    assert "of" in capsys.readouterr().out
+    with pytest.raises(MxError, match="--minutes 0"):
+        bench.main(["--minutes", "0"])
+
+
+def test_neutral_minutes_are_of_different_people_and_hold_no_expression(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sketched, "NEUTRAL_S", 2.0)
+    one, two = bench.neutral_minutes(2)
+    assert one.subject != two.subject and one.spans == two.spans == ()
+    assert len(one.cells) > 0

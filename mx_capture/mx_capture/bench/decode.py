@@ -9,24 +9,22 @@ asking for it again at each hop made the peer up to three times slower, by chanc
 
 from __future__ import annotations
 
-import argparse
 import array
 import ctypes
 import importlib.metadata
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.bench.streams import (
     FACE,
     HEIGHT,
@@ -54,13 +52,12 @@ Chain = Callable[[Message], np.ndarray | None]
 
 def main(argv: list[str]) -> int:
     """Measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench decode",
-        description="Measure the speed from event packets to face tensors, beside evt3 and numpy.",
-        epilog="example: ./mx bench decode --json decode.json",
+    parser = bench_parser(
+        "decode",
+        "Measure the speed from event packets to face tensors, beside evt3 and numpy.",
+        "--json decode.json",
     )
     parser.add_argument("--repeats", type=int, default=15, help="turns of each chain (default: 15)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if arguments.repeats < 1:
         raise MxError(f"--repeats={arguments.repeats} must be at least 1")
@@ -74,8 +71,7 @@ def main(argv: list[str]) -> int:
             figures["streams"][name] = measure(name, arguments.repeats)
     figures["ratios"] = {name: part["ratio"] for name, part in figures["streams"].items()}
     _print(console, figures)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     return 0
 
 

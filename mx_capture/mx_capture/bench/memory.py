@@ -7,8 +7,6 @@ set after every ten minutes of recorded time.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.bench.streams import FACE, HEIGHT, PACKET_US, WIDTH, PreparedLoad
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
@@ -32,14 +31,13 @@ _STATM_PAGES = 1
 
 def main(argv: list[str]) -> int:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench memory",
-        description="Play recorded time as fast as it goes, and see whether memory grows.",
-        epilog="example: ./mx bench memory --minutes 60 --json memory.json",
+    parser = bench_parser(
+        "memory",
+        "Play recorded time as fast as it goes, and see whether memory grows.",
+        "--minutes 60 --json memory.json",
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="recorded time (default: 60)")
     parser.add_argument("--rate", type=float, default=0.1, help="Mev/s (default: 0.1)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     if not 0.2 <= options.minutes <= 1440.0:
         raise MxError(f"--minutes {options.minutes:g} is outside 0.2 to 1440")
@@ -50,8 +48,7 @@ def main(argv: list[str]) -> int:
     for minute, megabytes in figures["rss_mb"].items():
         console.print(f"{minute:>6} min: {megabytes:.1f} MB")
     console.print(f"{figures['packets']} packets, {figures['tensors']} tensors of hops and frames")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, options.json)
     return 0
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from mx_capture.recording.cdr import PACKET_TYPE, packet_from_cdr
 from mx_capture.recording.recover import recover
@@ -100,15 +101,14 @@ def measure_kills(kills: int, folder: Path, seed: int = 1) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench recording",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = bench_parser(
+        "recording",
+        "Record synthetic packets and frames, and count what was lost; or kill the recorder.",
+        "--seconds 600 --out /data/bench",
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
     parser.add_argument("--kills", type=int, metavar="N", help="kill the recorder N times instead")
     parser.add_argument("--out", type=Path, help="new folder on the disk to measure")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     parser.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.publish:
@@ -122,8 +122,7 @@ def main(argv: list[str]) -> int:
     out = options.out or Path(tempfile.mkdtemp()) / "bench"
     figures = measure_kills(options.kills, out) if options.kills else measure(options.seconds, out)
     print(json.dumps(figures, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_json(figures, options.json)
     return 0
 
 

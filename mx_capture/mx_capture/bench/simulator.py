@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.faces.detector import FaceDetector, FaceDetectorConfig
 from mx_capture.simulator.action_units import ACTION_UNITS
 from mx_capture.simulator.config import SENSOR_SIZES, SimulationConfig
@@ -164,17 +164,16 @@ def draw_events(path: Path, seed: int = _FIRST_PERSON + 5) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench simulator",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = bench_parser(
+        "simulator",
+        "Measure the speed of the simulator, and look at what it makes.",
+        "--events --picture people.png",
     )
     parser.add_argument("--speed", action="store_true", help="speed of every sensor preset")
     parser.add_argument("--events", action="store_true", help="events of each Action Unit")
     parser.add_argument("--faces", type=int, metavar="N", help="detection of N people")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="sheet of people")
     parser.add_argument("--event-picture", type=Path, metavar="FILE", help="sheet of events")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     options = parser.parse_args(argv)
     results: dict[str, Any] = {}
     asked = options.events or options.faces or options.picture or options.event_picture
@@ -190,8 +189,7 @@ def main(argv: list[str] | None = None) -> int:
         draw_events(options.event_picture)
     if results:
         print(json.dumps(results, indent=1))
-        if options.json:
-            options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_json(results, options.json)
     return 0
 
 

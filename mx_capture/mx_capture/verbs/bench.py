@@ -9,6 +9,8 @@ import json
 import tempfile
 from pathlib import Path
 
+from mx_capture.bench.command import new_file, write_json
+
 BENCHES = {
     "conditions": "mx_perception.bench.conditions",
     "decode": "mx_capture.bench.decode",
@@ -37,7 +39,7 @@ def main(argv: list[str]) -> int:
         epilog="example: ./mx bench --json figures.json; ./mx bench decode --help",
     )
     parser.add_argument("bench", nargs="?", choices=sorted(present), help="one of them only")
-    parser.add_argument("--json", type=Path, help="write the figures, by bench, to this file")
+    parser.add_argument("--json", type=new_file, help="write the figures, by bench, to this file")
     arguments = parser.parse_args(argv)
     figures, code = {}, 0
     with tempfile.TemporaryDirectory() as folder:
@@ -47,8 +49,7 @@ def main(argv: list[str]) -> int:
                 module = importlib.import_module(present[name])
                 code = max(code, int(module.main(["--json", str(part)])))
                 figures[name] = json.loads(part.read_text(encoding="utf-8"))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     return code
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from mx_capture.simulator.action_units import FARTHEST_MM
 from rich.progress import track
@@ -37,15 +36,14 @@ EDGES: Mapping[str, tuple[float, ...]] = {
 
 def main(argv: list[str]) -> int:
     """Sketch people, classify their micro-expressions, print and draw accuracy per condition."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench conditions",
-        description="Accuracy of clips of sketched people that nobody trained on, per condition.",
-        epilog="example: ./mx bench conditions --people 60 --picture conditions.png",
+    parser = bench_parser(
+        "conditions",
+        "Accuracy of clips of sketched people that nobody trained on, per condition.",
+        "--people 60 --picture conditions.png",
     )
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
     parser.add_argument("--people", type=int, default=60, help="people to sketch (default: 60)")
     parser.add_argument("--cache", type=Path, help="folder that keeps the sketches")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--picture", type=Path, help="draw the curves into this PNG")
     arguments = parser.parse_args(argv)
     if arguments.people < 1:
@@ -60,8 +58,7 @@ def main(argv: list[str]) -> int:
     print(
         f"all: {100 * figures['accuracy']:.1f}% of {figures['clips']} clips (sketched, synthetic)"
     )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     if arguments.picture:
         draw(figures, arguments.picture)
     return 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -12,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.pipeline import Pipeline
@@ -26,16 +25,15 @@ from mx_perception.reconstruction import Reconstructor
 
 def main(argv: list[str]) -> int:
     """Measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench evaluate",
-        description="Time the evaluation of a session, and the parts that it consists of.",
-        epilog="example: ./mx bench evaluate --json evaluate.json",
+    parser = bench_parser(
+        "evaluate",
+        "Time the evaluation of a session, and the parts that it consists of.",
+        "--json evaluate.json",
     )
     parser.add_argument(
         "--session", type=Path, help="measure this one (default: 10 s are simulated at 240x180)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="the fastest counts (default: 3)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if arguments.repeats < 1:
         raise MxError(f"--repeats is {arguments.repeats}; give at least 1")
@@ -52,8 +50,7 @@ def main(argv: list[str]) -> int:
         print(f"  {name:<24}{value:7.1f} ms")
     frame = figures["frame_ms"]
     print(f"a reconstructed frame: p50 {frame['p50']:.2f} ms, p95 {frame['p95']:.2f} ms")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     return 0
 
 

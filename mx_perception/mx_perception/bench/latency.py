@@ -8,9 +8,7 @@ own delay.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.bench.streams import FACE, PACKET_US
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
@@ -56,14 +55,13 @@ _NOTES = (
 
 def main(argv: list[str]) -> int:
     """Measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench latency",
-        description="Measure the latency from event packets to event tensors at several rates.",
-        epilog="example: ./mx bench latency --rates 1 10 50 --seconds 60 --json latency.json",
+    parser = bench_parser(
+        "latency",
+        "Measure the latency from event packets to event tensors at several rates.",
+        "--rates 1 10 50 --seconds 60 --json latency.json",
     )
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 10.0, 50.0], help="Mev/s")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each run")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     if not 2.0 <= options.seconds <= 3600.0:
         raise MxError(f"--seconds {options.seconds:g} is outside 2 to 3600")
@@ -77,8 +75,7 @@ def main(argv: list[str]) -> int:
             figures[f"{rate:g}"] = measure(rate, options.seconds)
     console.print(_table(figures))
     console.print(_NOTES)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, options.json)
     return 0
 
 

@@ -7,8 +7,6 @@ loading of models, and one hop or frame of the cameras.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import signal
@@ -17,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from rich.console import Console
 from rich.progress import track
@@ -42,10 +41,10 @@ _SETTLE_S = 3.0
 
 def main(argv: list[str]) -> int:
     """Kill, measure, print a table, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench recovery",
-        description="Kill each node of the live graph, and measure how long until it works again.",
-        epilog="example: ./mx bench recovery --times 10 --json recovery.json",
+    parser = bench_parser(
+        "recovery",
+        "Kill each node of the live graph, and measure how long until it works again.",
+        "--times 10 --json recovery.json",
     )
     parser.add_argument("--times", type=int, default=5, help="kills a node (default: %(default)s)")
     parser.add_argument("--nodes", nargs="+", choices=NODES, default=list(NODES))
@@ -56,7 +55,6 @@ def main(argv: list[str]) -> int:
         help="default: %(default)s",
     )
     parser.add_argument("--session", type=Path, help="session with events and frames to replay")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     if not 1 <= options.times <= 1000:
         raise MxError(f"--times {options.times} is outside 1 to 1000")
@@ -64,8 +62,7 @@ def main(argv: list[str]) -> int:
     session = session_or_simulated(options.session, console)
     figures = measure(session, options.nodes, options.times, options.signal, console)
     console.print(_table(figures))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, options.json)
     return 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 
 from mx_perception.au_stream import AuStream
@@ -22,15 +21,14 @@ BLOCK = 50
 
 def main(argv: list[str]) -> int:
     """Measure, print a line, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench snn",
-        description="Time one step of the spiking network, on one thread, and check its spikes.",
-        epilog="example: ./mx bench snn --json snn.json",
+    parser = bench_parser(
+        "snn",
+        "Time one step of the spiking network, on one thread, and check its spikes.",
+        "--json snn.json",
     )
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
     parser.add_argument("--steps", type=int, default=1000, help="steps to time (default: 1000)")
     parser.add_argument("--faces", type=int, default=1, help="faces in a step (default: 1)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if arguments.steps < BLOCK or arguments.faces < 1:
         raise MxError(f"--steps must be at least {BLOCK} and --faces at least 1")
@@ -41,8 +39,7 @@ def main(argv: list[str]) -> int:
         f"({figures['window_over_step']:.1f} times a step), "
         f"spikes {'equal' if figures['spikes_equal'] else 'DIFFERENT'}"
     )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     return 0 if figures["spikes_equal"] else 1
 
 

@@ -6,8 +6,6 @@ in processes of its own, as on a robot; its cameras are not counted, for a real 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from rich.console import Console
 from rich.progress import track
@@ -60,14 +59,13 @@ class Sample:
 
 def main(argv: list[str]) -> int:
     """Run the graph, print the figures beside their bounds, and write JSON where asked."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench soak",
-        description="Run the live graph on a replayed session and watch cores, memory, losses.",
-        epilog="example: ./mx bench soak --minutes 60 --json soak.json",
+    parser = bench_parser(
+        "soak",
+        "Run the live graph on a replayed session and watch cores, memory, losses.",
+        "--minutes 60 --json soak.json",
     )
     parser.add_argument("--minutes", type=float, default=3.0, help="default: %(default)s")
     parser.add_argument("--session", type=Path, help="session with events and frames to replay")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(argv)
     if not 0.2 <= options.minutes <= 1440:
         raise MxError(f"--minutes {options.minutes:g} is outside 0.2 to 1440")
@@ -75,8 +73,7 @@ def main(argv: list[str]) -> int:
     session = session_or_simulated(options.session, console)
     figures = soak(session, options.minutes * 60, console)
     console.print(_table(figures))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, options.json)
     return 0
 
 

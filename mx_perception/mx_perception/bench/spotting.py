@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from rich.progress import track
 
@@ -23,10 +22,10 @@ from mx_perception.spotting import SpottingCounts, count, spot, stream_scores
 
 def main(argv: list[str]) -> int:
     """Sketch people, spot in their streams with the thresholds of the nodes, print and write."""
-    parser = argparse.ArgumentParser(
-        prog="./mx bench spotting",
-        description="Spot micro-expressions of sketched people that nobody trained on.",
-        epilog="example: ./mx bench spotting --minutes 30 --people 40 --json spotting.json",
+    parser = bench_parser(
+        "spotting",
+        "Spot micro-expressions of sketched people that nobody trained on.",
+        "--minutes 30 --people 40 --json spotting.json",
     )
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
     parser.add_argument(
@@ -36,7 +35,6 @@ def main(argv: list[str]) -> int:
         "--people", type=int, default=40, help="who show expressions (default: %(default)s)"
     )
     parser.add_argument("--cache", type=Path, help="folder that keeps the sketches of the people")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if arguments.minutes < 1 or arguments.people < 1:
         raise MxError(
@@ -49,8 +47,7 @@ def main(argv: list[str]) -> int:
     neutral = _spotted(neutral_minutes(arguments.minutes), stream)
     figures = {"expressions": expressions.report(), "neutral": neutral.report()}
     _print(figures, neutral.minutes)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
     return 0
 
 
@@ -80,10 +77,8 @@ def _print(figures: dict[str, Any], neutral_minutes: float) -> None:
         f"Action Unit; STRS {spotted['strs']:.2f}"
     )
     for name, words in (("onset_error_ms", "error of the onset"), ("latency_ms", "told after it")):
-        if spotted[name]:
-            print(
-                f"{words}: median {spotted[name]['median']:.0f} ms, p95 {spotted[name]['p95']:.0f} ms"
-            )
+        if found := spotted[name]:
+            print(f"{words}: median {found['median']:.0f} ms, p95 {found['p95']:.0f} ms")
     print(
         f"false alarms a minute: {spotted['false_alarms_per_minute']:.2f} among expressions, "
         f"{figures['neutral']['false_alarms_per_minute']:.2f} in {neutral_minutes:.0f} neutral "
