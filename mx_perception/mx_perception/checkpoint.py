@@ -35,6 +35,8 @@ class Checkpoint:
     kind: str
     architecture: dict[str, Any]
     action_units: tuple[int, ...]
+    on_scores: tuple[float, ...]
+    """The score at which each of `action_units` begins; empty if not stated."""
     preprocessing: dict[str, Any]
     training: dict[str, Any]
     metrics: dict[str, Any]
@@ -81,11 +83,13 @@ def load_checkpoint(folder: str | Path, kind: str) -> Checkpoint:
         raise MxError(
             f"{path}: architecture {name!r} is unknown; known are {', '.join(ARCHITECTURES[kind])}"
         )
+    action_units = _action_units(path, metadata.get("action_units"), kind)
     return Checkpoint(
         folder=folder,
         kind=kind,
         architecture=metadata["architecture"],
-        action_units=_action_units(path, metadata.get("action_units"), kind),
+        action_units=action_units,
+        on_scores=_on_scores(path, metadata.get("on_scores", []), len(action_units)),
         preprocessing=metadata["preprocessing"],
         training=metadata["training"],
         metrics=metadata["metrics"],
@@ -133,3 +137,10 @@ def _action_units(path: Path, numbers: Any, kind: str) -> tuple[int, ...]:
             + ", ".join(str(n) for n in ACTION_UNITS)
         )
     return tuple(numbers)
+
+
+def _on_scores(path: Path, scores: Any, count: int) -> tuple[float, ...]:
+    numbers = isinstance(scores, list) and all(type(x) in (int, float) for x in scores)
+    if not numbers or len(scores) not in (0, count) or not all(0 < x <= 1 for x in scores):
+        raise MxError(f"{path}: on_scores must be {count} numbers above 0 and at most 1")
+    return tuple(scores)

@@ -21,6 +21,8 @@ from mx_perception.sequences import FaceSequence, load_sequences, save_sequences
 
 FIRST_PERSON = 1_000_000_000
 """Seeds from here on are sketched; `./mx simulate` counts from small ones, so nobody is both."""
+NEUTRAL_PERSON = 700_000
+"""Number of the first one who is at rest while thresholds are chosen."""
 SESSIONS = 3
 """Of each person, all in other light and before another sensor."""
 SESSION_S = 12.0
@@ -56,17 +58,22 @@ def sketch(seed: int) -> list[FaceSequence]:
     return [_session(person, _drawn(config, number, rng)) for number in range(SESSIONS)]
 
 
-def sketch_neutral(seed: int) -> list[FaceSequence]:
-    """A minute of a person who blinks, speaks, looks about and sways, and shows no expression.
+def neutral_people(count: int, first: int, track: Track) -> Iterator[FaceSequence]:
+    """A minute each of `count` people, from number `first` on, who show no expression.
 
-    As long a list as `sketch`'s: empty if the face is not found.
+    They blink, speak, look about and sway. A person whose face is not found is left out.
     """
-    sensor = list(_SENSORS)[seed % len(_SENSORS)]
-    config = SimulationConfig(
-        seed=seed, duration_s=NEUTRAL_S, protocol="neutral", lighting="random", sensor=sensor
-    )
-    person = sketch_person(config)
-    return [] if person is None else [_session(person, replace(config, identity=seed))]
+    for number in track(range(first, first + count), description="sketching people at rest"):
+        config = SimulationConfig(
+            seed=FIRST_PERSON + number,
+            duration_s=NEUTRAL_S,
+            protocol="neutral",
+            lighting="random",
+            sensor=list(_SENSORS)[number % len(_SENSORS)],
+        )
+        person = sketch_person(config)
+        if person is not None:
+            yield _session(person, replace(config, identity=config.seed))
 
 
 def _drawn(base: SimulationConfig, number: int, rng: np.random.Generator) -> SimulationConfig:

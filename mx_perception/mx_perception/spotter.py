@@ -4,8 +4,8 @@ One small state machine per face and Action Unit, with two thresholds (hysteresi
 announced as soon as the score has stayed high for `confirm_us`; its time is where the score
 began to rise. An expression that turns out too short or too long is withdrawn: its OFFSET comes
 with score 0. Blinks move both lids at once, which looks like AU05 and AU07 together; no face does
-both, so eyelid Action Units are held back around such hops. Speech drops the jaw, so AU26 has to be
-surer than the others.
+both, so eyelid Action Units are held back around such hops. Each Action Unit begins at a score of
+its own (`on_scores.py`): speech drops the jaw, so AU26 has to be surer than others.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from mx_perception.action_units import AU_NUMBERS
 
 ONSET, APEX, OFFSET = 0, 1, 2
 """Phases, as in mx_msgs/MicroExpression."""
+DEFAULT_ON_SCORE = 0.5
+"""Of weights that state none."""
 EYELIDS = (5, 6, 7)
 BLINK_PAIR = (5, 7)
-JAW = 26
 
 
 def _live(default: float, description: str, maximum: float | None = None) -> Any:
@@ -36,7 +37,12 @@ def _live(default: float, description: str, maximum: float | None = None) -> Any
 class SpotterConfig(Config):
     """Thresholds are scores (0..1), times are sensor time in microseconds."""
 
-    on_score: float = _live(0.5, "An expression begins at this score (0..1)", maximum=1)
+    on_score: float = _live(
+        0.0,
+        "An expression begins at this score (0..1); 0: at that of the weights, one for each "
+        "Action Unit",
+        maximum=1,
+    )
     off_score: float = _live(0.1, "An expression ends below this score (0..1)", maximum=1)
     confirm_us: int = _live(10_000, "How long the score stays high before ONSET, in microseconds")
     onset_lag_us: int = _live(
@@ -47,16 +53,13 @@ class SpotterConfig(Config):
         800_000, "Expressions of more microseconds are withdrawn: they are not micro"
     )
     blink_score: float = _live(0.3, "AU05 and AU07 both above this score are a blink", maximum=1)
-    jaw_score: float = _live(
-        0.97, "AU26 begins at this score (0..1): speech drops the jaw, too", maximum=1
-    )
     blink_hold_us: int = _live(
         150_000, "How long eyelid units are held back after a blink, in microseconds"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.off_score > self.on_score:
+        if 0 < self.on_score < self.off_score:
             raise MxError(f"off_score={self.off_score} is above on_score={self.on_score}")
 
 
@@ -98,11 +101,19 @@ class _Face:
 
 @dataclass
 class Spotter:
-    """Feed it every hop's scores in order of time; it keeps little and never looks back."""
+    """Feed it every hop's scores in order of time; it keeps little and never looks back.
+
+    `on_scores`, in the order of `action_units`, are those of the weights.
+    """
 
     config: SpotterConfig = field(default_factory=SpotterConfig)
     action_units: Sequence[int] = AU_NUMBERS
+    on_scores: Sequence[float] = ()
     _faces: dict[str, _Face] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.config.on_score > 0 or not self.on_scores:
+            self.on_scores = [self.config.on_score or DEFAULT_ON_SCORE] * len(self.action_units)
 
     def update(self, face_id: str, stamp_ns: int, scores: np.ndarray) -> list[MicroExpression]:
         """Phases reached at this hop. `scores (n_au,)` in the order of `action_units`.
@@ -119,10 +130,7 @@ class Spotter:
             held = au in EYELIDS and stamp_ns < face.blink_until_ns
             score = 0.0 if held else float(scores[index])
             unit = face.units[index]
-            on_score = self.config.on_score
-            if au == JAW:
-                on_score = max(on_score, self.config.jaw_score)
-            for phase in self._advance(unit, stamp_ns, score, on_score):
+            for phase in self._advance(unit, stamp_ns, score, self.on_scores[index]):
                 found.append(self._message(face_id, au, phase, unit, stamp_ns))
             if score < self.config.off_score:
                 face.units[index] = _Unit()

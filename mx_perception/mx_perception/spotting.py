@@ -73,9 +73,11 @@ def stream_scores(sequence: FaceSequence, stream: AuStream) -> tuple[np.ndarray,
     return np.array(scores), np.array(evidence)
 
 
-def spot(scores: np.ndarray, hop_us: int, config: SpotterConfig) -> list[Detection]:
+def spot(
+    scores: np.ndarray, hop_us: int, config: SpotterConfig, on_scores: Sequence[float] = ()
+) -> list[Detection]:
     """The expressions that the spotter lets stand in `scores (hops, n_au)`."""
-    spotter, told, found = Spotter(config), dict[tuple[int, int], int](), []
+    spotter, told, found = Spotter(config, on_scores=on_scores), dict[tuple[int, int], int](), []
     for hop, row in enumerate(scores):
         stamp_ns = (hop + 1) * hop_us * 1000
         for event in spotter.update("face", stamp_ns, row):

@@ -25,10 +25,11 @@ from mx_perception.dataset import Track, read_dataset
 from mx_perception.folds import Fold, default_folds, hold_out, make_folds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import HIGHEST_RATE, AuNetwork, AuNetworkConfig
+from mx_perception.on_scores import store_on_scores
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import sketched_people
+from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import NO_CLASS, Batch, Window, channels, clip_windows, render
 
@@ -43,6 +44,9 @@ class TrainAuConfig(Config):
     epochs: int = setting(30, "Passes over the training windows", minimum=1)
     patience: int = setting(
         10, "Epochs without a lower loss on the validation subjects before it stops", minimum=1
+    )
+    neutral_minutes: int = setting(
+        30, "Sketched minutes without expressions to choose the thresholds by; 0: none", minimum=0
     )
     validation: float = setting(
         0.06, "Share of the training subjects to choose the best epoch by", minimum=0, maximum=0.5
@@ -98,6 +102,11 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
                 arguments.start_from,
             )
         )
+    if config.neutral_minutes and network_config.modality == "events":
+        neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, track))
+        for number in range(len(folds)):
+            folder = out / f"fold_{number}" if arguments.folds else out
+            store_on_scores(folder, neutral, track)
     return {
         "classes": [au_name(number) for number in CLIP_CLASSES],
         "pooled": _pooled(results, "confusion"),

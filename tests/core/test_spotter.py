@@ -69,10 +69,14 @@ def test_wavering_between_the_thresholds_is_one_expression() -> None:
     assert [event.phase for event in found].count(OFFSET) == 1
 
 
-def test_the_jaw_has_to_be_surer_because_of_speech() -> None:
-    track = [0.0, *[HIGH] * 10, 0.0]
-    assert play({26: track}) == []
-    assert [event.phase for event in play({26: [0.99] * 10 + [0]})] == [ONSET, APEX, OFFSET]
+def test_each_unit_begins_at_the_score_of_the_weights_unless_told_otherwise() -> None:
+    own = [0.97 if au == 26 else 0.4 for au in AU_NUMBERS]
+    track = {26: [0, *[HIGH] * 10, 0], 12: [0, *[0.45] * 10, 0]}
+    assert {event.au for event in play(track, Spotter(PLAIN, AU_NUMBERS, own))} == {12}
+    assert {event.au for event in play(track, Spotter(PLAIN))} == {26}
+    told = SpotterConfig(on_score=0.8, off_score=0.3, confirm_us=20_000)
+    assert {event.au for event in play(track, Spotter(told, AU_NUMBERS, own))} == {26}
+    assert Spotter(told, AU_NUMBERS, own).on_scores == [0.8] * 14
 
 
 def test_the_usual_delay_of_scores_is_taken_off_the_onset() -> None:

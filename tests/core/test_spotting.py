@@ -16,7 +16,7 @@ from toy_faces import toy_sequence
 
 from mx_perception import sketched
 
-CONFIG = SpotterConfig(onset_lag_us=0, jaw_score=0.5)
+CONFIG = SpotterConfig(onset_lag_us=0)
 
 
 def test_perfect_scores_find_everything_at_once() -> None:
@@ -73,6 +73,6 @@ def test_neutral_minutes_are_of_different_people_and_hold_no_expression(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sketched, "NEUTRAL_S", 2.0)
-    one, two = bench.neutral_minutes(2)
+    one, two = sketched.neutral_people(2, bench.UNSEEN, lambda numbers, description: numbers)
     assert one.subject != two.subject and one.spans == two.spans == ()
     assert len(one.cells) > 0

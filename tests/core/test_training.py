@@ -15,6 +15,7 @@ from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import load_checkpoint
 from mx_perception.folds import Fold, hold_out
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
+from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
 from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, sketch
@@ -151,3 +152,30 @@ def test_sketched_people_are_sequences_with_labels() -> None:
     assert all(s.spans for s in people[:2])
     for sequence in people:
         assert sequence.cells["hop"].max() < sequence.hops and len(sequence.frames) == 360
+
+
+def test_thresholds_are_as_low_as_faces_at_rest_allow(tmp_path: Path) -> None:
+    rest = np.full((6000, 14), 0.05, np.float32)
+    blip = rest.copy()
+    blip[1000:1020, AU_NUMBERS.index(12)] = 0.8
+    speech = rest.copy()
+    speech[:, AU_NUMBERS.index(26)] = np.tile([0.0] * 40 + [1.0] * 20, 100)
+    lowest, highest = CANDIDATES[0], CANDIDATES[-1]
+    chosen = dict(zip(AU_NUMBERS, choose_on_scores([blip, speech], 10_000), strict=True))
+    assert chosen[26] == highest and chosen[1] == lowest
+    assert chosen[12] == pytest.approx(0.82)
+    many = [blip, *[rest] * 20]
+    assert choose_on_scores(many, 10_000)[AU_NUMBERS.index(12)] == lowest
+
+
+def test_thresholds_go_into_the_checkpoint(tmp_path: Path, sequences: list[FaceSequence]) -> None:
+    out = tmp_path / "au"
+    train_fold(sequences, FOLD, out, QUICK, TINY, MILD, silent)
+    assert load_checkpoint(out, "au").on_scores == ()
+    neutral = replace(sequences[0], spans=())
+    chosen = store_on_scores(out, [neutral], lambda items, description: items)
+    assert list(load_checkpoint(out, "au").on_scores) == chosen and len(chosen) == 14
+    path = out / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"on_scores": [0.5, 2]}))
+    with pytest.raises(MxError, match="on_scores must be 14 numbers"):
+        load_checkpoint(out, "au")

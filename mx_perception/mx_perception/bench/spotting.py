@@ -15,7 +15,7 @@ from mx_perception.au_stream import AuStream
 from mx_perception.bench.conditions import UNSEEN
 from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import FIRST_PERSON, sketch_neutral, sketched_people
+from mx_perception.sketched import neutral_people, sketched_people
 from mx_perception.spotter import SpotterConfig
 from mx_perception.spotting import SpottingCounts, count, spot, stream_scores
 
@@ -44,28 +44,18 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         people = sketched_people(arguments.people, arguments.cache or Path(folder), track, UNSEEN)
         expressions = _spotted(people, stream)
-    neutral = _spotted(neutral_minutes(arguments.minutes), stream)
+    neutral = _spotted(neutral_people(arguments.minutes, UNSEEN, track), stream)
     figures = {"expressions": expressions.report(), "neutral": neutral.report()}
     _print(figures, neutral.minutes)
     write_json(figures, arguments.json)
     return 0
 
 
-def neutral_minutes(count: int) -> Iterator[FaceSequence]:
-    """So many people who show no expression, one minute each."""
-    found, seed = 0, FIRST_PERSON + UNSEEN
-    while found < count:
-        for sequence in sketch_neutral(seed):
-            yield sequence
-            found += 1
-        seed += 1
-
-
 def _spotted(sequences: Iterator[FaceSequence], stream: AuStream) -> SpottingCounts:
-    counts, config = SpottingCounts(), SpotterConfig()
+    counts, config, on_scores = SpottingCounts(), SpotterConfig(), stream.checkpoint.on_scores
     for sequence in sequences:
         scores, _ = stream_scores(sequence, stream)
-        counts += count(sequence, spot(scores, sequence.hop_us, config))
+        counts += count(sequence, spot(scores, sequence.hop_us, config, on_scores))
     return counts
 
 

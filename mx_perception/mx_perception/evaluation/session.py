@@ -27,7 +27,7 @@ from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, ONNX_FI
 from mx_perception.evaluation.frames import EVERY, grey
 from mx_perception.evaluation.gathered import Gathered
 from mx_perception.reconstruction import Reconstructor
-from mx_perception.spotter import Spotter
+from mx_perception.spotter import Spotter, SpotterConfig
 
 RESULT_FORMAT = 2
 AGES = (3, 6, 15)
@@ -125,7 +125,8 @@ class _Run:
         self.gathered = evaluator.gathered()
         self.step_ms: list[float] = []
         self.frame_ms: list[float] = []
-        self._spotter = Spotter(action_units=evaluator.au.action_units)
+        checkpoint = evaluator.au.checkpoint
+        self._spotter = Spotter(SpotterConfig(), checkpoint.action_units, checkpoint.on_scores)
         self._history: deque[tuple[int, np.ndarray, dict[str, Roi]]] = deque(maxlen=max(AGES) + 15)
         self._windows = 0
 

@@ -68,9 +68,10 @@ class AuClassifierNode(ManagedNode):
         self.update()
 
     def update(self) -> None:
-        config = self.config(SpotterConfig)
-        self.spotter = Spotter(config, self.model.action_units)
-        self.health.facts["thresholds"] = f"on {config.on_score:g}, off {config.off_score:g}"
+        config, checkpoint = self.config(SpotterConfig), self.model.checkpoint
+        self.spotter = Spotter(config, checkpoint.action_units, checkpoint.on_scores)
+        on = self.spotter.on_scores
+        self.health.facts["thresholds"] = f"on {min(on):g} to {max(on):g}, off {config.off_score:g}"
 
     def start(self) -> None:
         self._faces: dict[str, Face] = {}
@@ -110,7 +111,7 @@ class AuClassifierNode(ManagedNode):
             face.facs.publish(facs_to_message(stamp, au, score, frame_id))
         if face.expression.get_subscription_count():
             scores = dict(zip(au, score.tolist(), strict=True))
-            read = expression_of(scores, self.spotter.config.on_score)
+            read = expression_of(scores)
             face.expression.publish(expression_to_message(stamp, read, frame_id))
         for expression in self.spotter.update(name, time_to_ns(stamp), score):
             self.micro_expressions.publish(micro_expression_to_message(stamp, expression, frame_id))
