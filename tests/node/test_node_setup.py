@@ -171,6 +171,7 @@ def test_signals_end_a_node_quietly(numbers):
     time.sleep(1.0)
     opened = [os.readlink(entry) for entry in Path(f"/proc/{node.pid}/fd").iterdir()]
     segments = [Path(name) for name in opened if re.fullmatch(r".*/fastdds_[0-9a-f]+_el", name)]
+    assert os.getpriority(os.PRIO_PROCESS, node.pid) == os.nice(0) + 7
     for number in numbers:
         node.send_signal(number)
         time.sleep(0.05)
@@ -184,6 +185,7 @@ _MAIN = """
 from mx_capture.nodes.executable import run
 from mx_perception.nodes.au_classifier_node import AuClassifierNode
 class Announced(AuClassifierNode):
+    niceness = 7
     def start(self):
         super().start()
         print("ready", flush=True)
