@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import array
+import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -200,10 +201,28 @@ def tensor_to_message(
     return message
 
 
+def message_class(type_name: str, topic: str) -> Any:
+    """The class of "package/msg/Name"; MxError, naming the topic, when it is not installed."""
+    package, _, name = type_name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError) as error:
+        raise MxError(
+            f"{topic} is of type {type_name}, which is not installed; install {package}, or "
+            "choose other topics with --topics"
+        ) from error
+
+
 def message_to_histogram(message: mx.EventTensor) -> np.ndarray:
-    """The event histogram `(T, P, H, W) uint8` of an EventTensor."""
+    """The event histogram `(T, P, H, W) uint8` of an EventTensor; MxError when it holds none."""
     shape = (message.bins, message.polarities, message.height, message.width)
-    return np.frombuffer(message.data, np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(message.data, np.uint8).reshape(shape)
+    except ValueError as error:
+        raise MxError(
+            f"event tensor of face {message.face_id} is {shape} but has {len(message.data)} bytes; "
+            "look who else publishes event tensors"
+        ) from error
 
 
 def label_to_message(label: Label, frame_id: str) -> mx.Label:

@@ -52,8 +52,9 @@ class Health:
 
     def set_counts(self, counts: Mapping[str, int]) -> None:
         """Take over the totals that a component of the core keeps itself."""
+        totals = dict(counts)  # at once: whoever owns them may be adding another
         with self._lock:
-            self.counters.update({name: n - self.counters[name] for name, n in counts.items()})
+            self.counters.update({name: n - self.counters[name] for name, n in totals.items()})
 
     def latency(self, name: str, milliseconds: float) -> None:
         """Add one latency; the last 2,000 make up the percentiles."""

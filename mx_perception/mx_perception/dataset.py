@@ -46,7 +46,7 @@ def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]
     """
     sequences: list[FaceSequence] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
-        path = cache / f"{folder.name}.npz"
+        path = cache / folder.relative_to(dataset).parent / f"{folder.name}.npz"
         if not path.is_file():
             found = sequences_of(open_source(folder), read_session(folder).subject)
             save_sequences(path, found)

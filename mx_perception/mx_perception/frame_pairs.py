@@ -102,7 +102,7 @@ def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> 
     """All pairs of a data set, cached per session; MxError when it gives none."""
     parts: list[FramePairs] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
-        path = cache / f"{folder.name}_{config.name}.npz"
+        path = cache / folder.relative_to(dataset).parent / f"{folder.name}_{config.name}.npz"
         info = read_session(folder)
         if not path.is_file():
             seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
@@ -176,7 +176,7 @@ def _pair(
     )
     if tensor is None:
         return None
-    key, target = (_crop(frames[stamp][0], roi, config) for stamp in (start_ns, end_ns))
+    key, target = (pair_crop(frames[stamp][0], roi, config) for stamp in (start_ns, end_ns))
     events = tensor.data
     pool = events.shape[-1] // config.width
     if pool > 1:
@@ -185,7 +185,8 @@ def _pair(
     return Pair(key, target, events, round((end_ns - start_ns) / 1e6))
 
 
-def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
+def pair_crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
+    """`(colours, H, W) uint8` of a face, as the network takes it."""
     crop = crop_face(image, roi, (config.width, config.height))
     if config.colours == 1:
         return (crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))[np.newaxis]

@@ -111,14 +111,14 @@ class LiveView:
                 )
                 return
             self._marks.append(mark)
-            while self._marks[0].stamp_ns < self.now_ns - _SPAN_NS:
+            while self._marks and self._marks[0].stamp_ns < self.now_ns - _SPAN_NS:
                 self._marks.popleft()
 
     def add_label(self, label: Label) -> None:
         """Ground truth."""
         with self._lock:
             self._labels.append(label)
-            while self._labels[0].offset_ns < self.now_ns - _SPAN_NS:
+            while self._labels and self._labels[0].offset_ns < self.now_ns - _SPAN_NS:
                 self._labels.popleft()
 
     def faces(self) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mx_capture.errors import MxError
 
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_stream import AuStream
@@ -46,8 +47,10 @@ def choose_on_scores(neutral: Sequence[np.ndarray], hop_us: int) -> list[float]:
     """A threshold per Action Unit, in the order of AU_NUMBERS.
 
     `neutral` are scores `(hops, 14)` of streams without any expression. The highest candidate is
-    taken for a unit that raises too many alarms at all of them.
+    taken for a unit that raises too many alarms at all of them. Raises MxError without a stream.
     """
+    if not neutral:
+        raise MxError("no face was found in the minutes at rest; raise --neutral-minutes")
     minutes = sum(len(scores) for scores in neutral) * hop_us / 60e6
     allowed = ALARMS_PER_MINUTE * minutes
     chosen = dict.fromkeys(AU_NUMBERS, CANDIDATES[-1])

@@ -9,13 +9,14 @@ from mx_capture.pipeline import Pipeline, PipelineConfig
 from mx_capture.stream import Source
 from mx_capture.tensorizer import StampedTensor
 
+from mx_perception.action_units import au_name
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU
 
 
 def column_names(stream: AuStream) -> list[str]:
     """The header of a table of scores: `stamp_ns`, then `AU01`, ..."""
-    return ["stamp_ns", *(f"AU{number:02d}" for number in stream.action_units)]
+    return ["stamp_ns", *(au_name(number) for number in stream.action_units)]
 
 
 def session_scores(

@@ -28,6 +28,7 @@ SESSIONS = 3
 SESSION_S = 12.0
 NEUTRAL_S = 60.0
 HOP_US = 10_000
+SIZE = (128, 128)
 _SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
 
 
@@ -103,7 +104,7 @@ def _session(person: PersonSketch, config: SimulationConfig) -> FaceSequence:
         condition=condition,
         hops=session.hops,
         hop_us=HOP_US,
-        size=(128, 128),
+        size=SIZE,
         cells=session.cells,
         spans=spans_of(SimulatedSource(config).labels(), 0, HOP_US, session.hops),
         frames=session.frames,

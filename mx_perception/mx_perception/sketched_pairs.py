@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mx_capture.roi import Roi
 from mx_capture.simulator.clip import Clip, ClipConfig, take_clip, take_shaken_clip
@@ -14,10 +13,16 @@ from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.event_sensor import draw_sensor
 from mx_capture.simulator.script import Script
 from mx_capture.simulator.sketch import PersonSketch, SketchedLight, sketch_person, varied_crop
-from mx_capture.tensorizer import crop_face
 
 from mx_perception.dataset import Track
-from mx_perception.frame_pairs import AGES, FramePairs, Pair, load_pairs, save_pairs
+from mx_perception.frame_pairs import (
+    AGES,
+    FramePairs,
+    Pair,
+    load_pairs,
+    pair_crop,
+    save_pairs,
+)
 from mx_perception.networks.cvae import CvaeConfig
 
 FIRST_PERSON = 2_000_000_000
@@ -98,16 +103,9 @@ def _pair(
         flickers = script.light.flicker_depth > 0
         cameras = ClipConfig(sensor, script.light.lux, script.light.gain, flickers)
         clip = take_clip(light, cameras, start_s, float(rng.choice(AGES)) * FRAME_US, seed)
-    key, target = (_crop(image, light.roi, config) for image in (clip.key, clip.truth))
+    key, target = (pair_crop(image, light.roi, config) for image in (clip.key, clip.truth))
     age_ms = round(clip.length_us / 1e3)
     return Pair(key, target, _counts(clip, light.roi, config), age_ms, shaken)
-
-
-def _crop(image: np.ndarray, roi: Roi, config: CvaeConfig) -> np.ndarray:
-    crop = crop_face(image, roi, (config.width, config.height))
-    if config.colours == 1:
-        return cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[np.newaxis]
-    return np.ascontiguousarray(crop.transpose(2, 0, 1))
 
 
 def _counts(clip: Clip, roi: Roi, config: CvaeConfig) -> np.ndarray:

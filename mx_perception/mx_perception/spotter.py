@@ -118,27 +118,38 @@ class Spotter:
     def update(self, face_id: str, stamp_ns: int, scores: np.ndarray) -> list[MicroExpression]:
         """Phases reached at this hop. `scores (n_au,)` in the order of `action_units`.
 
-        A stamp that is not later than the last one starts the face over.
+        A stamp that is not later than the last one starts the face over, as `reset` does.
         """
-        face = self._faces.get(face_id)
-        if face is None or stamp_ns <= face.stamp_ns:
+        face, found = self._faces.get(face_id), list[MicroExpression]()
+        if face is not None and stamp_ns <= face.stamp_ns:
+            found, face = self.reset(face_id), None
+        if face is None:
             face = self._faces[face_id] = _Face([_Unit() for _ in self.action_units])
         face.stamp_ns = stamp_ns
         self._watch_blink(face, stamp_ns, scores)
-        found: list[MicroExpression] = []
         for index, au in enumerate(self.action_units):
             held = au in EYELIDS and stamp_ns < face.blink_until_ns
             score = 0.0 if held else float(scores[index])
             unit = face.units[index]
-            for phase in self._advance(unit, stamp_ns, score, self.on_scores[index]):
+            on_score = self.on_scores[index]
+            off_score = min(self.config.off_score, on_score)
+            for phase in self._advance(unit, stamp_ns, score, on_score, off_score):
                 found.append(self._message(face_id, au, phase, unit, stamp_ns))
-            if score < self.config.off_score:
+            if score < off_score:
                 face.units[index] = _Unit()
         return found
 
-    def reset(self, face_id: str) -> None:
-        """Forget a face: it is gone, or its tensors are not continuous."""
-        self._faces.pop(face_id, None)
+    def reset(self, face_id: str) -> list[MicroExpression]:
+        """Forget a face: it is gone, or its tensors are not continuous.
+
+        Withdraws the expressions that were announced and have not ended.
+        """
+        face, found = self._faces.pop(face_id, None), []
+        for au, unit in zip(self.action_units, face.units if face else (), strict=False):
+            if face and unit.announced and not unit.spent:
+                unit.peak = 0.0
+                found.append(self._message(face_id, au, OFFSET, unit, face.stamp_ns))
+        return found
 
     def _watch_blink(self, face: _Face, stamp_ns: int, scores: np.ndarray) -> None:
         if any(au not in self.action_units for au in BLINK_PAIR):
@@ -147,9 +158,11 @@ class Spotter:
         if min(pair) > self.config.blink_score:
             face.blink_until_ns = stamp_ns + 1000 * self.config.blink_hold_us
 
-    def _advance(self, unit: _Unit, stamp_ns: int, score: float, on_score: float) -> list[int]:
+    def _advance(
+        self, unit: _Unit, stamp_ns: int, score: float, on_score: float, off_score: float
+    ) -> list[int]:
         config = self.config
-        if score < config.off_score:
+        if score < off_score:
             if not unit.announced or unit.spent:
                 return []
             if stamp_ns - unit.rise_ns < 1000 * config.min_duration_us:
@@ -166,7 +179,7 @@ class Spotter:
         if confirmed and not unit.announced:
             unit.announced = True
             phases.append(ONSET)
-        falling = score < unit.peak - 0.5 * (unit.peak - config.off_score)
+        falling = score < unit.peak - 0.5 * (unit.peak - off_score)
         if unit.announced and falling and not unit.apex_announced and not unit.spent:
             unit.apex_announced = True
             phases.append(APEX)

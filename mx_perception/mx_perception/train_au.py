@@ -29,7 +29,7 @@ from mx_perception.on_scores import store_on_scores
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
+from mx_perception.sketched import HOP_US, NEUTRAL_PERSON, SIZE, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import NO_CLASS, Batch, Window, channels, clip_windows, render
 
@@ -80,12 +80,23 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     subjects = [sequence.subject for sequence in sequences]
     folds = make_folds(subjects, arguments.folds or default_folds(subjects), config.seed)
     folds = folds if arguments.folds else folds[:1]
+    for fold in folds:
+        # Before hours are spent on what nothing can be tested with.
+        tested = [sequence for sequence in sequences if sequence.subject in fold.test]
+        check_classes(micro_windows(tested, config.hops), "test")
     sketched = list(sketched_people(config.people, cache, track))
     names = tuple(sorted({sequence.subject for sequence in sketched}))
     network_config = AuNetworkConfig.from_arguments(arguments)
     network_config = dataclasses.replace(
         network_config, polarities=channels(network_config.modality)
     )
+    thresholds = config.neutral_minutes > 0 and network_config.modality == "events"
+    shape = (network_config.height, network_config.width, network_config.hop_us)
+    if thresholds and shape != (*SIZE, HOP_US):
+        raise MxError(
+            f"thresholds are chosen on crops of {SIZE} and hops of {HOP_US} us, not {shape}; "
+            "give --neutral-minutes 0"
+        )
     results = []
     for number, fold in enumerate(folds):
         fold = hold_out(Fold(fold.train + names, fold.test), config.validation, config.seed)
@@ -102,7 +113,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
                 arguments.start_from,
             )
         )
-    if config.neutral_minutes and network_config.modality == "events":
+    if thresholds:
         neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, track))
         for number in range(len(folds)):
             folder = out / f"fold_{number}" if arguments.folds else out
@@ -145,9 +156,13 @@ def train_fold(
     first = clip_windows(train, config.hops, np.random.default_rng(0), config.neutral)
     check_classes(first, "training")
     test_windows = micro_windows(test, config.hops)
-    check_classes(test_windows, "test")
     kept_aside = clip_windows(validation, config.hops, np.random.default_rng(0), config.neutral)
     network = load_au(start_from) if start_from else AuNetwork(network_config)
+    if network.config.modality != network_config.modality:
+        raise MxError(
+            f"{start_from} reads {network.config.modality}; give --modality "
+            f"{network.config.modality}, or another checkpoint"
+        )
     optimizer, schedule = _optimizer(network, config, -(-len(first) // config.batch))
     state = TrainingState()
     if resume:

@@ -106,3 +106,12 @@ def test_the_overlay_draws_whatever_is_there():
     assert view.face_id == "f00000" and view.marks == [Mark(START + 10 * MS, "f00000", 12, ONSET)]
     assert (draw(view) != empty).any()
     assert live.view("f00001").scores.shape == (0, 2)
+
+
+def test_what_is_older_than_the_picture_leaves_it_even_when_it_is_the_only_one():
+    live = LiveView()
+    now = START + 60_000 * MS
+    live.add_scores(now, "f00000", (12,), np.zeros(1, np.float32))
+    live.add_expression(phase(ONSET))
+    live.add_label(Label("p01", (12,), (0.5,), START, START + MS, START + 2 * MS, "", ""))
+    assert not live._marks and not live._labels

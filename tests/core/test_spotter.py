@@ -91,6 +91,24 @@ def test_a_blink_is_not_an_eyelid_expression() -> None:
     assert {event.au for event in play({5: blink, 7: blink, 12: blink})} == {12}
 
 
+def test_what_was_announced_is_withdrawn_when_a_face_starts_over() -> None:
+    spotter = Spotter(PLAIN)
+    found = play({12: [0, *[HIGH] * 10]}, spotter)
+    assert [event.phase for event in found] == [ONSET]
+    (withdrawn,) = spotter.reset("f")
+    assert (withdrawn.au, withdrawn.phase, withdrawn.score) == (12, OFFSET, 0.0)
+    assert withdrawn.onset_ns == found[0].onset_ns and spotter.reset("f") == []
+    play({12: [0, *[HIGH] * 10]}, spotter)
+    back = spotter.update("f", HOP_NS, np.zeros(len(AU_NUMBERS), np.float32))
+    assert [(event.phase, event.score) for event in back] == [(OFFSET, 0.0)]
+
+
+def test_an_end_above_the_beginning_is_the_beginning() -> None:
+    low = [0.4] * len(AU_NUMBERS)
+    found = play({12: [0, *[0.5] * 10, 0]}, Spotter(SpotterConfig(off_score=0.6), AU_NUMBERS, low))
+    assert [event.phase for event in found] == [ONSET, APEX, OFFSET]
+
+
 def test_faces_are_apart_and_a_backward_stamp_starts_over() -> None:
     spotter = Spotter(PLAIN)
     high = np.zeros(len(AU_NUMBERS), np.float32)

@@ -67,9 +67,12 @@ def test_a_tensor_of_another_size_is_refused_and_counted(graph):
     tensors = graph.publisher(mx.EventTensor, "event_tensors")
     graph.until(lambda: node.action_units.get_subscription_count() == 1)
     tensors.publish(tensor(0, size=64))
-    tensors.publish(tensor(1))
+    cut = tensor(1)
+    cut.data = cut.data[:100]
+    tensors.publish(cut)
+    tensors.publish(tensor(2))
     graph.until(lambda: len(scores) == 1)
-    assert node.health.counters["refused_tensors"] == 1
+    assert node.health.counters["refused_tensors"] == 2
 
 
 def test_topics_of_a_lost_face_are_withdrawn(graph):
@@ -100,6 +103,7 @@ def test_reconstruction_needs_the_key_frame_of_its_window(graph):
     assert [frame.header.stamp.nanosec for frame in frames] == [2 * HOP_NS, 3 * HOP_NS]
     assert node.health.counters["without_key_frame"] == 2
     assert (frames[0].height, frames[0].width, frames[0].encoding) == (128, 128, "mono8")
+    graph.until(lambda: not node._faces)
 
 
 def test_two_faces_of_one_frame_keep_apart(graph):

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import rclpy
 from event_camera_msgs.msg import EventPacket
-from rclpy._rclpy_pybind11 import RCLError
 from sensor_msgs.msg import CameraInfo, Image
 
 from mx_capture.conversions import (
@@ -22,6 +20,7 @@ from mx_capture.devices.live import LiveSource
 from mx_capture.errors import MxError
 from mx_capture.health import ERROR
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, ManagedNode
+from mx_capture.nodes.listener import raise_it
 from mx_capture.player import Player, PlayerConfig
 from mx_capture.stream import EVENT_FRAME, RGB_FRAME, Frame, Label, Packet, Source
 from mx_msgs import msg as mx
@@ -110,13 +109,13 @@ class CameraNode(ManagedNode):
             self.health.facts["ended"] = "true"
         except Stopped:
             pass
-        except RCLError:
-            # The process was told to end while this thread was publishing.
-            if rclpy.ok():
-                raise
         except MxError as error:
             self.get_logger().error(str(error))
             self.health.problem("source", str(error), level=ERROR)
+        except Exception as error:
+            # Not when the process was told to end while this thread was publishing.
+            if self.executor is not None and self.context.ok():
+                self.executor.create_task(raise_it, error)
 
     def unload(self) -> None:
         for publisher in self._outputs.values():

@@ -51,7 +51,13 @@ class FaceCameraNode(RgbCameraNode):
     def start(self) -> None:
         self.faces = self.publish_to(Faces, "faces", RESULT_QOS)
         self.humans.start()
+        self.active = True
         super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        # What the last frame has to tell may still wait for the executor.
+        self.active = False
 
     def publish_frame(self, frame: Frame) -> None:
         super().publish_frame(frame)
@@ -68,6 +74,8 @@ class FaceCameraNode(RgbCameraNode):
 
     def tell(self, faces: list[TrackedFace], frame: Frame) -> None:
         """REP-155."""
+        if not self.active:
+            return
         header = Header(stamp=ns_to_time(frame.stamp_ns), frame_id=RGB_FRAME)
         self.humans.publish(faces, frame.image, header)
 

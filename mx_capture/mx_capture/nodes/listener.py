@@ -83,7 +83,7 @@ class Listener:
         except Exception as error:
             if self._node.executor is None or not self._node.context.ok():
                 return
-            self._node.executor.create_task(_raise, error)
+            self._node.executor.create_task(raise_it, error)
 
     def _listen(self) -> None:
         subscription, context = self._subscription, self._node.context.handle
@@ -115,5 +115,6 @@ class Listener:
         return dropped
 
 
-def _raise(error: Exception) -> None:
+def raise_it(error: Exception) -> None:
+    """For an executor: what went wrong in a thread ends the process, as anywhere else."""
     raise error

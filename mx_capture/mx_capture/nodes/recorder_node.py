@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from std_srvs.srv import Trigger
 
 from mx_capture.config import Config, setting
+from mx_capture.conversions import message_class
 from mx_capture.errors import MxError
 from mx_capture.health import ERROR
 from mx_capture.node_setup import ManagedNode
@@ -142,6 +142,7 @@ class RecorderNode(ManagedNode):
     def record(self, topic: str, publishers: list[TopicEndpointInfo]) -> None:
         recorder = self._recording()
         type_name = publishers[0].topic_type
+        message_type = message_class(type_name, topic)
         offered = tuple({_offered(info.qos_profile) for info in publishers})
         recorder.add_topic(topic, type_name, offered)
         reliable = all(qos.reliability == "reliable" for qos in offered)
@@ -153,7 +154,7 @@ class RecorderNode(ManagedNode):
         def take(cdr: bytes) -> None:
             recorder.add(topic, type_name, self.now_ns(), cdr)
 
-        listener = self.listen_to(_message_class(type_name), topic, take, profile, raw=True)
+        listener = self.listen_to(message_type, topic, take, profile, raw=True)
         self._heard.append(listener)
         self.health.facts[f"recording {topic}"] = offered[0].reliability
 
@@ -200,11 +201,6 @@ def _answering(act: Callable[[], str]) -> Callable[[Any, Any], Any]:
 
 def _offered(profile: QoSProfile) -> Qos:
     return Qos(profile.reliability.name.lower(), profile.durability.name.lower(), profile.depth)
-
-
-def _message_class(type_name: str) -> Any:
-    package, _, name = type_name.split("/")
-    return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def main() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
@@ -18,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from mx_capture.conversions import ns_to_time
+from mx_capture.conversions import message_class, ns_to_time
 from mx_capture.errors import MxError
 from mx_capture.player import PlayerConfig, PlayerCounters
 from mx_capture.recording.qos import Qos
@@ -40,7 +38,7 @@ class ReplayNode(Node):
         self._clock_publisher = self.create_publisher(Clock, "/clock", 10)
         self._publishers_by_topic = {
             topic: self.create_publisher(
-                _message_class(session.topics[topic].type_name, topic),
+                message_class(session.topics[topic].type_name, topic),
                 topic,
                 _profile(session.topics[topic].offered),
             )
@@ -140,17 +138,6 @@ def _profile(offered: tuple[Qos, ...]) -> QoSProfile:
         reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
-
-
-def _message_class(type_name: str, topic: str) -> Any:
-    package, _, name = type_name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError) as error:
-        raise MxError(
-            f"{topic} is of type {type_name}, which is not installed; install {package}, or "
-            "choose other topics with --topics"
-        ) from error
 
 
 def main() -> None:

@@ -129,10 +129,17 @@ def _sample(monitor: SoakNode, pids: Mapping[str, int]) -> Sample:
     return Sample(
         time.monotonic(),
         {name: node for name, node in nodes.items() if node is not None},
-        monitor.number("au_classifier_node", "event_to_au_ms_p50") or 0.0,
-        monitor.number("au_classifier_node", "event_to_au_ms_p99") or 0.0,
+        _latency_ms(monitor, "event_to_au_ms_p50"),
+        _latency_ms(monitor, "event_to_au_ms_p99"),
         {name: int(monitor.number(node, name) or 0) for name, node in _LOSSES.items()},
     )
+
+
+def _latency_ms(monitor: SoakNode, key: str) -> float:
+    latency_ms = monitor.number("au_classifier_node", key)
+    if latency_ms is None:
+        raise MxError("au_classifier_node tells no latency; look at ./mx doctor")
+    return latency_ms
 
 
 def _table(figures: dict[str, Any]) -> Table:

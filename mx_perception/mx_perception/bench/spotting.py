@@ -45,6 +45,8 @@ def main(argv: list[str]) -> int:
         people = sketched_people(arguments.people, arguments.cache or Path(folder), track, UNSEEN)
         expressions = _spotted(people, stream)
     neutral = _spotted(neutral_people(arguments.minutes, UNSEEN, track), stream)
+    if not expressions.minutes or not neutral.minutes:
+        raise MxError("no face was found in the sketches; raise --people and --minutes")
     figures = {"expressions": expressions.report(), "neutral": neutral.report()}
     _print(figures, neutral.minutes)
     write_json(figures, arguments.json)

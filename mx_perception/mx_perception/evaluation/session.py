@@ -23,13 +23,18 @@ from mx_capture.tensorizer import StampedTensor, TensorizerConfig, crop_face
 
 from mx_perception.au_stream import AuStream
 from mx_perception.baselines import Integration
-from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, ONNX_FILE
+from mx_perception.checkpoint import (
+    DEFAULT_AU,
+    DEFAULT_RECONSTRUCTION,
+    METADATA_FILE,
+    ONNX_FILE,
+)
 from mx_perception.evaluation.frames import EVERY, grey
 from mx_perception.evaluation.gathered import Gathered
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter, SpotterConfig
 
-RESULT_FORMAT = 2
+RESULT_FORMAT = 3
 AGES = (3, 6, 15)
 """Ages of key frames, in frames, that are tried beside the one of the nodes, which is 1."""
 
@@ -109,7 +114,8 @@ class Evaluator:
             ("action_units", self.au.checkpoint),
             ("reconstruction", self.reconstructor.checkpoint),
         ):
-            digest = hashlib.sha256((checkpoint.folder / ONNX_FILE).read_bytes()).hexdigest()
+            files = (checkpoint.folder / name for name in (ONNX_FILE, METADATA_FILE))
+            digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
             found[kind] = {
                 "name": checkpoint.folder.name,
                 "sha256": digest,
@@ -153,10 +159,9 @@ class _Run:
         face = tensor.face_id
         self.gathered.add_tensor(face, stamped.start_ns, stamped.end_ns, tensor.data)
         began = time.perf_counter()
-        if tensor.discontinuity:
-            self._spotter.reset(face)
+        found = self._spotter.reset(face) if tensor.discontinuity else []
         scores = au.step({face: tensor.data}, reset={face} if tensor.discontinuity else ())[face]
-        found = self._spotter.update(face, stamped.end_ns, scores)
+        found += self._spotter.update(face, stamped.end_ns, scores)
         self.step_ms.append((time.perf_counter() - began) * 1e3)
         self.gathered.timeline.add_scores(face, stamped.end_ns, scores, au.evidence[face])
         for expression in found:

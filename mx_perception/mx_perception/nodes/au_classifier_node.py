@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from mx_perception.conversions import (
     micro_expression_to_message,
 )
 from mx_perception.expressions import expression_of
-from mx_perception.spotter import Spotter, SpotterConfig
+from mx_perception.spotter import MicroExpression, Spotter, SpotterConfig
 
 _LOST_S = 2.0
 """A face without tensors for this long is gone, and its topics are withdrawn."""
@@ -44,6 +45,7 @@ class Face:
 
     facs: Any
     expression: Any
+    frame_id: str
     next_seq: int
     heard_s: float = 0.0
 
@@ -59,6 +61,7 @@ class AuClassifierNode(ManagedNode):
     def __init__(self) -> None:
         # Tensors come in a thread of their own; faces are forgotten in the executor.
         self._lock = threading.Lock()
+        self._faces: dict[str, Face] = {}
         super().__init__("au_classifier_node", AuClassifierConfig, SpotterConfig)
 
     def load(self) -> None:
@@ -69,12 +72,14 @@ class AuClassifierNode(ManagedNode):
 
     def update(self) -> None:
         config, checkpoint = self.config(SpotterConfig), self.model.checkpoint
-        self.spotter = Spotter(config, checkpoint.action_units, checkpoint.on_scores)
+        with self._lock:
+            for name in self._faces:
+                self.withdraw_expressions(name)
+            self.spotter = Spotter(config, checkpoint.action_units, checkpoint.on_scores)
         on = self.spotter.on_scores
         self.health.facts["thresholds"] = f"on {min(on):g} to {max(on):g}, off {config.off_score:g}"
 
     def start(self) -> None:
-        self._faces: dict[str, Face] = {}
         self.action_units = self.publish_to(mx.ActionUnits, "action_units")
         self.micro_expressions = self.publish_to(mx.MicroExpression, "micro_expressions")
         self._tensors = self.listen_to(mx.EventTensor, "event_tensors", self.on_tensor, RESULT_QOS)
@@ -83,6 +88,9 @@ class AuClassifierNode(ManagedNode):
     def stop(self) -> None:
         # Before the publishers of faces, which came later and would go first.
         self.withdraw(self._tensors)
+        for name in self._faces:
+            self.spotter.reset(name)
+        self._faces.clear()
 
     def on_tensor(self, message: mx.EventTensor) -> None:
         with self._lock:
@@ -97,9 +105,9 @@ class AuClassifierNode(ManagedNode):
         self.health.count("missed_tensors", max(missed, 0))
         reset = message.discontinuity or missed != 0
         if reset:
-            self.spotter.reset(name)
-        histogram = message_to_histogram(message)
+            self.withdraw_expressions(name)
         try:
+            histogram = message_to_histogram(message)
             score = self.model.step({name: histogram}, reset={name} if reset else ())[name]
         except MxError as error:
             self.health.count("refused_tensors")
@@ -113,9 +121,7 @@ class AuClassifierNode(ManagedNode):
             scores = dict(zip(au, score.tolist(), strict=True))
             read = expression_of(scores)
             face.expression.publish(expression_to_message(stamp, read, frame_id))
-        for expression in self.spotter.update(name, time_to_ns(stamp), score):
-            self.micro_expressions.publish(micro_expression_to_message(stamp, expression, frame_id))
-            self.health.count("micro_expressions")
+        self.tell(self.spotter.update(name, time_to_ns(stamp), score), stamp, frame_id)
         self.health.count("action_units")
         self.health.latency("step", (time.perf_counter() - began) * 1e3)
         self.health.latency("event_to_au", (self.now_ns() - time_to_ns(stamp)) / 1e6)
@@ -125,17 +131,27 @@ class AuClassifierNode(ManagedNode):
             now = time.perf_counter()
             lost = [name for name, face in self._faces.items() if now - face.heard_s > _LOST_S]
             for name in lost:
+                self.withdraw_expressions(name)
                 face = self._faces.pop(name)
                 self.withdraw(face.facs)
                 self.withdraw(face.expression)
                 self.model.forget([name])
-                self.spotter.reset(name)
+
+    def withdraw_expressions(self, name: str) -> None:
+        begun = self.spotter.reset(name)
+        self.tell(begun, self.get_clock().now().to_msg(), self._faces[name].frame_id)
+
+    def tell(self, expressions: Iterable[MicroExpression], stamp: Any, frame_id: str) -> None:
+        for expression in expressions:
+            self.micro_expressions.publish(micro_expression_to_message(stamp, expression, frame_id))
+            self.health.count("micro_expressions")
 
     def _add_face(self, message: mx.EventTensor) -> Face:
         humans = f"/humans/faces/{message.face_id}"
         face = Face(
             self.publish_to(FacialActionUnits, f"{humans}/facs", RESULT_QOS, passing=True),
             self.publish_to(Expression, f"{humans}/expression", HUMANS_QOS, passing=True),
+            message.header.frame_id,
             message.seq,
         )
         self._faces[message.face_id] = face

@@ -28,6 +28,7 @@ class GraphNode(Node):
         super().__init__(_NAME)
         self.seen = Seen()
         self._asked: dict[str, Any] = {}
+        self._getters: dict[str, Any] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RESULT_QOS)
 
     def look(self) -> None:
@@ -40,7 +41,8 @@ class GraphNode(Node):
         for topic, types in self.get_service_names_and_types():
             name = topic.removesuffix("/get_state")
             if "lifecycle_msgs/srv/GetState" in types and name not in self._asked:
-                client: Any = self.create_client(GetState, topic)
+                client = self._getters.get(name) or self.create_client(GetState, topic)
+                self._getters[name] = client
                 if client.service_is_ready():
                     self._asked[name] = client.call_async(GetState.Request())
         self.seen.states = {

@@ -64,12 +64,8 @@ class LiveTopics:
             destroy(entity)
 
     def _on_image(self, message: Image) -> None:
-        try:
-            frame = message_to_frame(message)
-        except MxError:
-            self._live.counters["bad_images"] += 1
-            return
-        self._live.add_frame(Frame(frame.stamp_ns, frame.image))
+        if frame := self._frame(message):
+            self._live.add_frame(frame)
 
     def _on_events(self, message: EventPacket) -> None:
         self._event_frame = message.header.frame_id
@@ -90,4 +86,12 @@ class LiveTopics:
 
     def _on_reconstruction(self, message: Image) -> None:
         face = message.header.frame_id.removeprefix("face_")
-        self._live.add_reconstruction(face, message_to_frame(message))
+        if frame := self._frame(message):
+            self._live.add_reconstruction(face, frame)
+
+    def _frame(self, message: Image) -> Frame | None:
+        try:
+            return message_to_frame(message)
+        except MxError:
+            self._live.counters["bad_images"] += 1
+            return None

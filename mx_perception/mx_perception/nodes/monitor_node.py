@@ -18,6 +18,7 @@ from mx_capture.conversions import (
     message_to_label,
     time_to_ns,
 )
+from mx_capture.errors import MxError
 from mx_capture.node_setup import RESULT_QOS
 from mx_capture.stream import Frame
 from rclpy.client import Client
@@ -64,9 +65,13 @@ class MonitorNode(Node):
         return self.count_subscribers(self.resolve_topic_name(topic))
 
     def change_state(self, node: str, transition: str) -> None:
-        """Ask a lifecycle node for a transition: "activate", "deactivate"."""
+        """Ask a lifecycle node for a transition: "configure", "activate", "deactivate".
+
+        Raises MxError when it does not answer.
+        """
         client: Client = self.create_client(ChangeState, f"{node}/change_state")
-        client.wait_for_service(5.0)
+        if not client.wait_for_service(5.0):
+            raise MxError(f"{node} does not answer; is it running? See ./mx doctor")
         identity = {
             "configure": Transition.TRANSITION_CONFIGURE,
             "activate": Transition.TRANSITION_ACTIVATE,

@@ -40,10 +40,15 @@ class ReconstructionConfig(Config):
     threads: int = setting(1, "Threads of the network", minimum=1, maximum=64)
 
 
+_LOST_S = 2.0
+"""A face without tensors and crops for this long is gone."""
+
+
 class FaceStreams:
     """Tensors and crops of one face, paired by equal stamps."""
 
     def __init__(self) -> None:
+        self.heard_s = 0.0
         self.tensors, self.crops = SimpleFilter(), SimpleFilter()
         self.recent: deque[Image] = deque(maxlen=_KEPT)
         self.pairs: deque[tuple[mx.EventTensor, Image]] = deque()
@@ -71,14 +76,15 @@ class ReconstructionNode(ManagedNode):
         self.reconstruction = self.publish_to(Image, "reconstruction")
         self.subscribe_to(mx.EventTensor, "frame_tensors", self.on_tensor)
         self.subscribe_to(Image, "face_crops", self.on_crop)
+        self.every(1.0, self.forget_lost_faces)
 
     def on_tensor(self, message: mx.EventTensor) -> None:
-        face = self._faces.setdefault(message.face_id, FaceStreams())
+        face = self._face(message.face_id)
         face.tensors.signalMessage(message)
         self.reconstruct(face)
 
     def on_crop(self, message: Image) -> None:
-        face = self._faces.setdefault(message.header.frame_id.removeprefix("face_"), FaceStreams())
+        face = self._face(message.header.frame_id.removeprefix("face_"))
         face.recent.append(message)
         face.crops.signalMessage(message)
         self.reconstruct(face)
@@ -96,8 +102,8 @@ class ReconstructionNode(ManagedNode):
 
     def publish(self, tensor: mx.EventTensor, key: Image) -> None:
         began = time.perf_counter()
-        histogram = message_to_histogram(tensor)
         try:
+            histogram = message_to_histogram(tensor)
             frame, _ = self.model.reconstruct(histogram, message_to_frame(key).image)
         except MxError as error:
             self.health.count("refused_tensors")
@@ -107,6 +113,17 @@ class ReconstructionNode(ManagedNode):
         self.reconstruction.publish(image_to_message(frame, stamp_ns, key.header.frame_id))
         self.health.count("reconstructions")
         self.health.latency("step", (time.perf_counter() - began) * 1e3)
+
+    def forget_lost_faces(self) -> None:
+        since_s = time.monotonic() - _LOST_S
+        self._faces = {k: face for k, face in self._faces.items() if face.heard_s >= since_s}
+
+    def _face(self, name: str) -> FaceStreams:
+        face = self._faces.get(name)
+        if face is None:
+            face = self._faces[name] = FaceStreams()
+        face.heard_s = time.monotonic()
+        return face
 
 
 def main() -> None:

@@ -40,9 +40,10 @@ class ViewNode(Node):
         else:
             self._topics.close()
 
-    def close(self) -> None:
-        """End the subscriptions that take what browsers ask for."""
+    def destroy_node(self) -> None:
+        """End the subscriptions, too, that take what browsers ask for."""
         self._topics.close()
+        super().destroy_node()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

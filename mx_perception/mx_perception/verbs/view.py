@@ -57,5 +57,4 @@ def main(argv: list[str]) -> int:
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
-        node.close()
     return 0
