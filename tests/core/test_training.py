@@ -12,7 +12,7 @@ import torch
 from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_stream import AuStream
-from mx_perception.checkpoint import load_checkpoint
+from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, load_checkpoint
 from mx_perception.folds import Fold, hold_out
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
@@ -57,6 +57,10 @@ def test_it_learns_toy_patches_and_writes_a_checkpoint(
     checkpoint = load_checkpoint(out, "au")
     assert checkpoint.training["test_subjects"] == ["s3"]
     assert checkpoint.metrics["classification"] == result["classification"]
+    for folder in (out, DEFAULT_AU, DEFAULT_RECONSTRUCTION):
+        # Where the exporter was found is nobody's business.
+        assert b"site-packages" not in (folder / "model.onnx").read_bytes()
+        assert b"mx_perception/" not in (folder / "model.onnx").read_bytes()
     scores = AuStream(out).step({"f": np.zeros((1, 2, 128, 128), np.uint8)})["f"]
     assert scores.shape == (len(AU_NUMBERS),)
 

@@ -156,7 +156,18 @@ def _export(
             external_data=False,
         )
     assert program is not None  # only the old exporter returns nothing
+    _forget_origin(program.model)
     program.save(str(path), external_data=False)
+
+
+def _forget_origin(model: Any) -> None:
+    """Remove where in which file of this machine each operator was made."""
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        graph.metadata_props.clear()
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
 
 
 def _dynamic(module: nn.Module, inputs: tuple[Tensor, ...], faces: Any) -> Any:
