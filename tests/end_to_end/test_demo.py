@@ -24,8 +24,8 @@ def mx(verb, *words, timeout=240):
 def test_the_whole_graph_loses_nothing(tmp_path):
     out = tmp_path / "out"
     done = mx("demo", "--duration", 8, "--out", out)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     summary = json.loads((out / "summary.json").read_text())
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{summary}"
     assert set(summary["stages"].values()) == {"ok"}
     assert summary["lost_packets"] == summary["lost_tensors"] == summary["dropped_events"] == 0
     assert summary["recording_messages"] == summary["published"]
@@ -51,8 +51,8 @@ def test_a_video_alone_shows_faces_and_names_what_is_missing(tmp_path):
         writer.write(cv2.UMat(240, 320, cv2.CV_8UC3, (90, 90, 90)).get())
     writer.release()
     done = mx("demo", "--rgb", video, "--duration", 4, "--no-film", "--out", tmp_path / "out")
-    stages = json.loads((tmp_path / "out" / "summary.json").read_text())["stages"]
     assert done.returncode == 0, done.stdout + done.stderr
+    stages = json.loads((tmp_path / "out" / "summary.json").read_text())["stages"]
     assert stages["rgb"] == stages["recording"] == "ok"
     assert stages["faces"] == "no face was seen"
     assert stages["event_tensors"] == "no event input"

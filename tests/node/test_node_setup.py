@@ -16,7 +16,6 @@ from lifecycle_msgs.srv import ChangeState
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.node_setup import ManagedNode
-from mx_capture.nodes.executable import remove_half_made_ports
 from rcl_interfaces.srv import DescribeParameters
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.parameter import Parameter
@@ -144,17 +143,6 @@ def test_a_message_that_cannot_be_sent_is_counted_and_told(graph, monkeypatch):
         lambda: any("refused_messages +3" in report.status[0].message for report in reports)
     )
     node.faces.publish(Face())
-
-
-def test_what_a_killed_process_made_by_half_is_removed(tmp_path):
-    names = ("fastdds_port7411", "fastdds_port7413", "fastdds_port7415", "fastdds_port7411_el")
-    for name in names:
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (0, 0))
-    (tmp_path / names[1]).write_bytes(b"made")
-    (tmp_path / names[2]).touch()
-    assert remove_half_made_ports(tmp_path) == [names[0]]
-    assert {file.name for file in tmp_path.iterdir()} == set(names[1:])
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])

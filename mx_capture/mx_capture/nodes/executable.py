@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,12 +17,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
+from mx_capture import shared_memory
 from mx_capture.errors import MxError
 from mx_capture.node_setup import ManagedNode
-
-_SHARED_MEMORY = Path("/dev/shm")
-_HALF_MADE_S = 1.0
-"""Making a port takes less than a millisecond."""
 
 _early: list[Node] = []
 """What joined DDS before the node is there."""
@@ -81,34 +76,21 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
         rclpy.try_shutdown()
 
 
-def remove_half_made_ports(folder: Path = _SHARED_MEMORY) -> list[str]:
-    """Remove ports of Fast DDS in shared memory whose maker was killed while it made them.
-
-    They are empty files, and every process that opens one waits for ever. Returns their names.
-    """
-    removed = []
-    for port in folder.glob("fastdds_port*[0-9]"):
-        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
-            status = port.stat()
-            if status.st_size == 0 and time.time() - status.st_mtime > _HALF_MADE_S:
-                port.unlink()
-                removed.append(port.name)
-    return removed
-
-
 def _join_dds(arguments: Sequence[str] | None) -> None:
-    remove_half_made_ports()
-    try:
-        rclpy.init(args=None if arguments is None else list(arguments))
-    except RCLError as error:
-        # Such as a parameter file that is not one.
-        sys.exit(f"mx: {str(error).splitlines()[0]}")
-    # The first node of a process brings DDS up. This one does nothing, and its name is hidden.
-    _early.append(
-        Node(
-            "_starting",
-            use_global_arguments=False,
-            enable_rosout=False,
-            start_parameter_services=False,
+    shared_memory.remove_half_made_ports()
+    shared_memory.remove_abandoned_segments()
+    with shared_memory.abandoned_ports_reserved():
+        try:
+            rclpy.init(args=None if arguments is None else list(arguments))
+        except RCLError as error:
+            # Such as a parameter file that is not one.
+            sys.exit(f"mx: {str(error).splitlines()[0]}")
+        # The first node of a process brings DDS up. This one does nothing, its name is hidden.
+        _early.append(
+            Node(
+                "_starting",
+                use_global_arguments=False,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
         )
-    )

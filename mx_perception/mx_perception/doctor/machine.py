@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -16,6 +15,7 @@ import mx_capture.data
 from mx_capture.devices.listing import event_cameras, rgb_cameras, with_library
 from mx_capture.devices.neuromorphic import load_library
 from mx_capture.errors import MxError
+from mx_capture.shared_memory import abandoned_bytes
 
 from mx_perception.checkpoint import (
     AU_KIND,
@@ -83,10 +83,10 @@ def _shared_memory(folder: Path) -> Check:
     free_mb = shutil.disk_usage(folder).free / 1e6
     segments = sum(1 for _ in folder.glob("fastdds_*")) + sum(1 for _ in folder.glob("fastrtps_*"))
     finding = f"{free_mb:.0f} MB free in {folder}, {segments} files of Fast DDS"
-    count, megabytes = _abandoned(folder)
-    if megabytes > _SHM_MB:
-        finding += f"; {count} of {megabytes:.0f} MB were left behind by killed nodes"
-        remedy = f"end all nodes, then `fastdds shm clean`, or `rm {folder}/*fastdds*`"
+    count, size = abandoned_bytes(folder)
+    if size > _SHM_MB * 1e6:
+        finding += f"; {count} of {size / 1e6:.0f} MB were left behind by killed nodes"
+        remedy = "start any node, which removes it, or `fastdds shm clean`"
         return Check("shared memory", finding, remedy)
     if free_mb < _SHM_MB:
         remedy = f"every node takes 32 MB: sudo mount -o remount,size=1G {folder} ({_CONTAINER})"
@@ -103,21 +103,6 @@ def _sockets(root: Path) -> Iterator[Check]:
             return
         remedy = "sudo sysctl -w net.core.rmem_max=4194304"
         yield Check("sockets", f"{finding}; nodes find each other seconds later", remedy)
-
-
-def _abandoned(folder: Path) -> tuple[int, float]:
-    """Segments whose process was killed: their number and megabytes. Owners hold a lock."""
-    count = size = 0
-    for lock in folder.glob("fastdds_*_el"):
-        segment = lock.with_name(lock.name.removesuffix("_el"))
-        try:
-            with lock.open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            size += segment.stat().st_blocks * 512
-        except OSError:
-            continue  # it is in use, or has gone since
-        count += 1
-    return count, size / 1e6
 
 
 def clock_check(output_of: Callable[..., str]) -> Check:
