@@ -1,7 +1,8 @@
 """What Fast DDS keeps in shared memory, and what processes that were killed leave there.
 
 A segment `fastdds_<id>` holds the messages of one process, a port `fastdds_port<number>` tells a
-process where messages for it lie. Beside each of them lies a file `..._el`, whose owner locks it.
+process where messages for it lie. Beside each of them lies a file `..._el`, whose owner locks it;
+the semaphore `sem.fastdds_port<number>_mutex` is held while a port is made or opened.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import IO
 FOLDER = Path("/dev/shm")
 _HALF_MADE_S = 1.0
 """Making a segment or a port takes less than a millisecond."""
+_FROM_DISCOVERY = 1
+"""From the UDP port of a process for discovery, whose number decides, to its port for messages."""
 _SEEN_NS = 1
 """The time of change of a port's lock that says that another process has passed it by."""
 
@@ -58,23 +62,27 @@ def remove_half_made_ports(folder: Path = FOLDER) -> list[str]:
 
 
 @contextlib.contextmanager
-def abandoned_ports_reserved(folder: Path = FOLDER) -> Iterator[None]:
+def abandoned_ports_avoided(folder: Path = FOLDER) -> Iterator[None]:
     """Keep this process, while it joins DDS, off the ports of processes that were killed.
 
     Writers find out late, each by itself, that nobody reads such a port any more, and start it
     anew. A process that has just taken the number may then lose its own port and hear nothing for
-    good: one start in fifteen on a busy machine. The process after this one removes what it still
-    finds, so that the numbers do not run out.
+    good: one start in fifteen on a busy machine. So their numbers are taken while it joins. The
+    process after this one removes what it still finds, so that the numbers do not run out.
     """
     # A port that a writer has just started anew has no lock yet. Some are for many readers.
     names = {path.name.removesuffix("_el") for path in folder.glob("fastdds_port*")}
     ports = [name for name in names if name[12:].isdigit() and not (folder / f"{name}_sl").exists()]
     with contextlib.ExitStack() as held:
         found = [(port, held.enter_context(lock)) for port, lock in _abandoned(folder, ports)]
+        for port, _ in found:
+            with contextlib.suppress(OSError):  # somebody else has it
+                taken = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                taken.bind(("", int(port.name[12:]) - _FROM_DISCOVERY))
         yield
         for port, lock in found:
             if os.fstat(lock.fileno()).st_mtime_ns == _SEEN_NS:
-                _remove(port, Path(lock.name))
+                _remove(port, Path(lock.name), folder / f"sem.{port.name}_mutex")
             else:
                 with contextlib.suppress(PermissionError):  # another user's
                     os.utime(lock.fileno(), ns=(_SEEN_NS, _SEEN_NS))

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,13 +11,13 @@ import time
 import pytest
 from mx_capture.shared_memory import (
     abandoned_bytes,
-    abandoned_ports_reserved,
+    abandoned_ports_avoided,
     remove_abandoned_segments,
     remove_half_made_ports,
 )
 
 SEGMENTS = ("fastdds_00446e9026aa789c", "fastdds_04d1dfacb4ffba8e")
-PORTS = ("fastdds_port7413", "fastdds_port7415")
+PORTS = ("fastdds_port31413", "fastdds_port31415")
 
 
 @pytest.fixture
@@ -60,10 +61,12 @@ def test_a_segment_that_is_being_made_stays(folder):
 @pytest.mark.parametrize("lock_is_there", [True, False])
 def test_an_abandoned_port_is_passed_by_once_and_then_removed(folder, lock_is_there):
     lock = folder / f"{PORTS[1]}_el"
+    mutex = folder / f"sem.{PORTS[1]}_mutex"
+    mutex.touch()
     if not lock_is_there:
         lock.unlink()
-    for expected in (set(), {PORTS[1], lock.name}):
-        with abandoned_ports_reserved(folder):
+    for expected in (set(), {PORTS[1], lock.name, mutex.name}):
+        with abandoned_ports_avoided(folder):
             before = names(folder)
             assert lock.name in before
             assert is_locked(lock)
@@ -71,10 +74,22 @@ def test_an_abandoned_port_is_passed_by_once_and_then_removed(folder, lock_is_th
     assert is_locked(folder / f"{PORTS[0]}_el")
 
 
+def test_the_number_of_an_abandoned_port_is_taken_meanwhile(folder):
+    def bind(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", int(port.removeprefix("fastdds_port")) - 1))
+
+    with abandoned_ports_avoided(folder):
+        bind(PORTS[0])
+        with pytest.raises(OSError, match="in use"):
+            bind(PORTS[1])
+    bind(PORTS[1])
+
+
 def test_ports_of_many_readers_are_left_alone(folder):
     (folder / "fastdds_port7400").touch()
     before = names(folder)
-    with abandoned_ports_reserved(folder):
+    with abandoned_ports_avoided(folder):
         assert names(folder) == before
 
 
