@@ -12,9 +12,12 @@ import pytest
 from mx_capture.shared_memory import (
     abandoned_bytes,
     abandoned_ports_avoided,
+    remove_abandoned_ports,
     remove_abandoned_segments,
     remove_half_made_ports,
 )
+
+from mx_capture import shared_memory
 
 SEGMENTS = ("fastdds_00446e9026aa789c", "fastdds_04d1dfacb4ffba8e")
 PORTS = ("fastdds_port31413", "fastdds_port31415")
@@ -31,7 +34,6 @@ def folder(tmp_path):
             os.utime(lock, (0, 0))
             if name in (SEGMENTS[0], PORTS[0]):
                 fcntl.flock(owned.enter_context(lock.open()), fcntl.LOCK_EX)
-        (tmp_path / "fastdds_port7400_sl").touch()  # of many readers
         yield tmp_path
 
 
@@ -58,47 +60,56 @@ def test_a_segment_that_is_being_made_stays(folder):
     assert remove_abandoned_segments(folder) == 0
 
 
-@pytest.mark.parametrize("lock_is_there", [True, False])
-def test_an_abandoned_port_is_passed_by_once_and_then_removed(folder, lock_is_there):
-    lock = folder / f"{PORTS[1]}_el"
-    mutex = folder / f"sem.{PORTS[1]}_mutex"
-    mutex.touch()
-    if not lock_is_there:
-        lock.unlink()
-    for expected in (set(), {PORTS[1], lock.name, mutex.name}):
-        with abandoned_ports_avoided(folder):
-            before = names(folder)
-            assert lock.name in before
-            assert is_locked(lock)
-        assert before - names(folder) == expected
+def test_an_abandoned_port_is_removed_after_ten_seconds(folder, monkeypatch):
+    before = names(folder)
+    remove_abandoned_ports(folder)
+    monkeypatch.setattr(shared_memory, "_GIVEN_UP_S", 5.0)
+    remove_abandoned_ports(folder)
+    assert names(folder) == before
+    monkeypatch.setattr(shared_memory, "_GIVEN_UP_S", -1.0)
+    remove_abandoned_ports(folder)
+    assert before - names(folder) == {PORTS[1], f"{PORTS[1]}_el"}
     assert is_locked(folder / f"{PORTS[0]}_el")
 
 
-def test_the_number_of_an_abandoned_port_is_taken_meanwhile(folder):
-    def bind(port):
+@pytest.mark.parametrize("lock_is_there", [True, False])
+def test_the_number_of_an_abandoned_port_is_taken_meanwhile(folder, lock_is_there):
+    def is_free(port):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.bind(("127.0.0.1", int(port.removeprefix("fastdds_port")) - 1))
+            try:
+                udp.bind(("127.0.0.1", int(port.removeprefix("fastdds_port")) - 1))
+            except OSError:
+                return False
+            return True
 
-    with abandoned_ports_avoided(folder):
-        bind(PORTS[0])
-        with pytest.raises(OSError, match="in use"):
-            bind(PORTS[1])
-    bind(PORTS[1])
-
-
-def test_ports_of_many_readers_are_left_alone(folder):
-    (folder / "fastdds_port7400").touch()
+    if not lock_is_there:
+        (folder / f"{PORTS[1]}_el").unlink()
     before = names(folder)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as owner:
+        owner.bind(("127.0.0.1", int(PORTS[0].removeprefix("fastdds_port")) - 1))
+        with abandoned_ports_avoided(folder):
+            assert not is_free(PORTS[1])
+    assert is_free(PORTS[1])
+    assert names(folder) == before
+
+
+def test_names_that_are_no_ports_do_no_harm(folder):
+    for number in ("0", "70000", "\N{SUPERSCRIPT TWO}"):
+        (folder / f"fastdds_port{number}").touch()
     with abandoned_ports_avoided(folder):
-        assert names(folder) == before
+        assert remove_half_made_ports(folder) == []
 
 
 def test_what_was_made_by_half_is_removed(tmp_path):
-    names = ("fastdds_port7411", "fastdds_port7413", "fastdds_port7415", "fastdds_port7411_el")
-    for name in names:
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (0, 0))
-    (tmp_path / names[1]).write_bytes(b"made")
-    (tmp_path / names[2]).touch()
-    assert remove_half_made_ports(tmp_path) == [names[0]]
-    assert {file.name for file in tmp_path.iterdir()} == set(names[1:])
+    made = (2).to_bytes(4, "little") + bytes(100)
+    contents = {7411: b"", 7413: made, 7415: b"", 7417: bytes(104)}
+    for number, content in contents.items():
+        path = tmp_path / f"fastdds_port{number}"
+        path.write_bytes(content)
+        if number != 7415:
+            os.utime(path, (0, 0))
+    (tmp_path / "fastdds_port7411_el").touch()
+    removed = {"fastdds_port7411", "fastdds_port7417"}
+    before = names(tmp_path)
+    assert set(remove_half_made_ports(tmp_path)) == removed
+    assert before - names(tmp_path) == removed

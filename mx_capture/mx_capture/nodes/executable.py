@@ -79,6 +79,7 @@ def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None =
 def _join_dds(arguments: Sequence[str] | None) -> None:
     shared_memory.remove_half_made_ports()
     shared_memory.remove_abandoned_segments()
+    shared_memory.remove_abandoned_ports()
     with shared_memory.abandoned_ports_avoided():
         try:
             rclpy.init(args=None if arguments is None else list(arguments))
