@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from mx_capture.errors import MxError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,8 +31,12 @@ def store(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     state: TrainingState,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Write the state of a run beside its checkpoint; an interruption leaves the former one."""
+    """Write the state of a run beside its checkpoint; an interruption leaves the former one.
+
+    `settings` are what the run was started with, as JSON can hold it.
+    """
     out.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {
         f"network.{name}": value.contiguous() for name, value in network.state_dict().items()
@@ -46,6 +51,7 @@ def store(
         metadata={
             "state": json.dumps(asdict(state)),
             "step": str(schedule.state_dict()["_step_count"]),
+            "settings": json.dumps(settings),
         },
     )
     part.replace(out / TENSORS)
@@ -56,8 +62,13 @@ def restore(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
+    settings: Mapping[str, Any],
 ) -> TrainingState:
-    """Load what `store` wrote; a folder without it starts at epoch 0."""
+    """Load what `store` wrote; a folder without it starts at epoch 0.
+
+    Raises MxError when the file cannot be read, or comes from a run with other settings: other
+    folds would test on subjects who were trained on.
+    """
     path = out / TENSORS
     if not path.is_file():
         return TrainingState()
@@ -65,12 +76,15 @@ def restore(
         tensors = load_file(path)
         with safe_open(path, "pt") as archive:
             metadata = archive.metadata()
+        _compare(json.loads(metadata.get("settings", "{}")), json.loads(json.dumps(settings)))
         network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise MxError(f"{path} does not fit this run ({reason}); train without --resume") from error
+        raise MxError(
+            f"{path} does not fit this run ({reason}); start it as before, or without --resume"
+        ) from error
     saved = optimizer.state_dict()
     saved["state"] = {}
     for key, value in tensors.items():
@@ -81,6 +95,12 @@ def restore(
     for _ in range(int(metadata["step"]) - 1):
         schedule.step()
     return TrainingState(**json.loads(metadata["state"]))
+
+
+def _compare(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    names = {key for key in stored.keys() | settings if stored.get(key) != settings.get(key)}
+    if names:
+        raise ValueError(f"it was started with other settings: {', '.join(sorted(names))}")
 
 
 def store_best(out: Path, network: nn.Module) -> None:

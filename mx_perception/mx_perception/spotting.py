@@ -104,7 +104,12 @@ def count(sequence: FaceSequence, found: Sequence[Detection]) -> SpottingCounts:
     everything = [(s.onset * hop_ms, s.offset * hop_ms) for s in sequence.spans]
     alarms = [d for d in merged if not any(_touches(d, interval) for interval in everything)]
     long_ones = [(s.onset * hop_ms, s.offset * hop_ms) for s in spans if s not in micro]
-    counted = [d for d in merged if not any(_touches(d, interval) for interval in long_ones)]
+    hits = {j for _, j in pairs}
+    counted = [
+        d
+        for j, d in enumerate(merged)
+        if j in hits or not any(_touches(d, interval) for interval in long_ones)
+    ]
     return SpottingCounts(
         labels=len(micro),
         found=len(counted),

@@ -29,7 +29,7 @@ from mx_perception.on_scores import store_on_scores
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import HOP_US, NEUTRAL_PERSON, SIZE, neutral_people, sketched_people
+from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import NO_CLASS, Batch, Window, channels, clip_windows, render
 
@@ -91,12 +91,6 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
         network_config, polarities=channels(network_config.modality)
     )
     thresholds = config.neutral_minutes > 0 and network_config.modality == "events"
-    shape = (network_config.height, network_config.width, network_config.hop_us)
-    if thresholds and shape != (*SIZE, HOP_US):
-        raise MxError(
-            f"thresholds are chosen on crops of {SIZE} and hops of {HOP_US} us, not {shape}; "
-            "give --neutral-minutes 0"
-        )
     results = []
     for number, fold in enumerate(folds):
         fold = hold_out(Fold(fold.train + names, fold.test), config.validation, config.seed)
@@ -163,10 +157,17 @@ def train_fold(
             f"{start_from} reads {network.config.modality}; give --modality "
             f"{network.config.modality}, or another checkpoint"
         )
+    _check_shape(network.config, sequences)
     optimizer, schedule = _optimizer(network, config, -(-len(first) // config.batch))
+    settings = {
+        **dataclasses.asdict(config),
+        **dataclasses.asdict(augment),
+        **dataclasses.asdict(network.config),
+        "subjects": dataclasses.asdict(fold),
+    }
     state = TrainingState()
     if resume:
-        state = restore(out, network, optimizer, schedule)
+        state = restore(out, network, optimizer, schedule, settings)
     best = dict(state.best)
     for epoch in range(state.epoch, config.epochs):
         if epoch - best.get("epoch", epoch) > config.patience:
@@ -181,7 +182,7 @@ def train_fold(
         if checked < best.get("loss", float("inf")):
             best = {"epoch": epoch, "loss": checked}
             store_best(out, network)
-        store(out, network, optimizer, schedule, TrainingState(epoch + 1, best))
+        store(out, network, optimizer, schedule, TrainingState(epoch + 1, best), settings)
     load_best(out, network)
     calibration = calibrate(network, validation, kept_aside, config.hops) if kept_aside else None
     result = evaluate_clips(network.deployed(), test, test_windows, config.hops)
@@ -191,6 +192,17 @@ def train_fold(
     result["calibration_error"] = calibration
     save_au(network, out, sections(config, augment, fold, result, train))
     return result
+
+
+def _check_shape(config: AuNetworkConfig, sequences: Sequence[FaceSequence]) -> None:
+    wanted = (config.height, config.width, config.hop_us)
+    for sequence in sequences:
+        if (found := (*sequence.size, sequence.hop_us)) != wanted:
+            raise MxError(
+                f"{sequence.subject}/{sequence.session} has crops and hops of {found} (height, "
+                f"width, us), and the network reads {wanted}; give --height, --width and --hop-us "
+                "that fit, or another checkpoint"
+            )
 
 
 def sections(

@@ -195,7 +195,14 @@ def train_network(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=steps, pct_start=0.15
     )
-    state = restore(out, network, optimizer, schedule) if resume else TrainingState()
+    settings = {
+        **dataclasses.asdict(config),
+        **dataclasses.asdict(degradation),
+        "pairs": [len(train), len(test)],
+    }
+    state = TrainingState()
+    if resume:
+        state = restore(out, network, optimizer, schedule, settings)
     shown = test.rows(np.random.default_rng(0).permutation(len(test))[:TESTED].tolist())
     for epoch in range(state.epoch, config.epochs):
         began = time.monotonic()
@@ -207,7 +214,7 @@ def train_network(
             f"epoch {epoch + 1}/{config.epochs}",
             {"loss": loss, **figures, "seconds": time.monotonic() - began},
         )
-        store(out, network, optimizer, schedule, TrainingState(epoch + 1))
+        store(out, network, optimizer, schedule, TrainingState(epoch + 1), settings)
     return network.eval()
 
 

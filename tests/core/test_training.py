@@ -85,6 +85,14 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     one, two = (load_file(folder / "resume.safetensors") for folder in (whole, broken))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not list(broken.glob("*.part"))
+    other = Fold(("s0", "s1", "s3"), ("s2",))
+    with pytest.raises(MxError, match="other settings: seed, subjects"):
+        seed = replace(QUICK, seed=1)
+        train_fold(sequences, other, broken, seed, TINY, MILD, silent, resume=True)
+    cut = broken / "resume.safetensors"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(MxError, match="or without --resume"):
+        train_fold(sequences, FOLD, broken, QUICK, TINY, MILD, silent, resume=True)
 
 
 def test_fine_tuning_starts_from_the_weights_and_says_so(
@@ -115,6 +123,14 @@ def test_a_missing_class_and_a_broken_loss_are_named(
     with pytest.raises(MxError, match="loss became nan"):
         train_fold(sequences, FOLD, tmp_path / "b", QUICK, TINY, MILD, silent)
     assert not list(tmp_path.glob("*/model.json"))
+
+
+def test_data_that_the_network_cannot_read_is_named(
+    tmp_path: Path, sequences: list[FaceSequence]
+) -> None:
+    fast = replace(TINY, hop_us=5000)
+    with pytest.raises(MxError, match=r"10000.*--hop-us"):
+        train_fold(sequences, FOLD, tmp_path, QUICK, fast, MILD, silent)
 
 
 def test_the_best_epoch_is_chosen_on_people_of_their_own(

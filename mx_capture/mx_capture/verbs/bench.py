@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mx_capture.bench.command import new_file, write_json
+from mx_capture.errors import MxError
 
 BENCHES = {
     "conditions": "mx_perception.bench.conditions",
@@ -32,7 +33,10 @@ def main(argv: list[str]) -> int:
     """Run one bench with its own options, or the two of capture. Returns the worst exit code."""
     present = {name: module for name, module in BENCHES.items() if _exists(module)}
     if argv and argv[0] in present:
-        return int(importlib.import_module(present[argv[0]]).main(argv[1:]))
+        try:
+            return int(importlib.import_module(present[argv[0]]).main(argv[1:]))
+        except ModuleNotFoundError as error:
+            raise MxError(f"bench {argv[0]} needs {error.name}: ./mx setup train") from error
     parser = argparse.ArgumentParser(
         prog="./mx bench",
         description="Measure speed and latency on this machine; decode and latency by default.",

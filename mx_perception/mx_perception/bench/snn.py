@@ -45,10 +45,7 @@ def main(argv: list[str]) -> int:
 
 def measure(checkpoint: Path, steps: int, faces: int) -> dict[str, Any]:
     """All figures of the verb. Blocks of steps and windows alternate: load strikes both alike."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MxError("bench snn compares with torch; set it up with ./mx test first") from error
+    import torch
 
     from mx_perception.networks.export import load_au
 
