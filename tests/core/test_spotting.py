@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.bench import spotting as bench
+from mx_perception.sequences import Span
 from mx_perception.spotter import SpotterConfig
-from mx_perception.spotting import SpottingCounts, count, spans_as_scores, spot
+from mx_perception.spotting import Detection, SpottingCounts, count, spans_as_scores, spot
 from toy_faces import toy_sequence
 
 from mx_perception import sketched
@@ -35,6 +37,14 @@ def test_the_wrong_unit_is_spotted_but_not_analysed() -> None:
     wrong = np.roll(spans_as_scores(sequence), 1, axis=1)
     report = count(sequence, spot(wrong, sequence.hop_us, CONFIG)).report()
     assert report["f1_spotting"] == 1.0 and report["f1_analysis"] == report["strs"] == 0.0
+
+
+def test_a_hit_that_reaches_into_a_long_expression_is_found_too() -> None:
+    micro, long_one = Span((12,), (1.0,), 100, 115, 130), Span((4,), (1.0,), 131, 180, 231)
+    sequence = replace(toy_sequence("s", 0), spans=(micro, long_one))
+    report = count(sequence, [Detection(12, 1000.0, 1350.0, 1050.0, 0.9)]).report()
+    assert report["labels"] == report["found"] == report["hits"] == 1
+    assert report["f1_spotting"] == 1.0
 
 
 def test_alarms_where_nothing_is_labelled_are_counted() -> None:
