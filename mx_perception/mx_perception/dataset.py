@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.pipeline import Pipeline, PipelineConfig
+from mx_capture.recording.annotations import labels_file
 from mx_capture.recording.session_info import read_session, session_folders
 from mx_capture.stream import Label, Source
 from mx_capture.tensorizer import FaceCrop, StampedTensor
@@ -33,20 +36,22 @@ FRAME_SIZE = 64
 
 
 @dataclass
-class _Face:
+class _Run:
+    """A face for as long as the sensor's time rises."""
+
     tensors: list[StampedTensor] = field(default_factory=list)
     crops: list[FaceCrop] = field(default_factory=list)
 
 
 def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]:
-    """All sequences of a data set; each session goes through the pipeline once and is cached.
+    """All sequences of a data set; a session goes through the pipeline once until it changes.
 
     `track(sessions, description=...)` shows progress. Raises MxError for a data set without
     sessions, or a session without events.
     """
     sequences: list[FaceSequence] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
-        path = cache / folder.relative_to(dataset).parent / f"{folder.name}.npz"
+        path = cache_file(cache / folder.relative_to(dataset), folder)
         if not path.is_file():
             found = sequences_of(open_source(folder), read_session(folder).subject)
             save_sequences(path, found)
@@ -56,40 +61,70 @@ def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]
     return sequences
 
 
+def cache_file(base: Path, session: Path) -> Path:
+    """The `.npz` beginning with `base` for what is made of a session as it is now.
+
+    Its name tells where the session lies and what state its files are in. Where it is not there
+    yet, those of earlier states are deleted.
+    """
+    session = session.resolve()
+    place = _digest([str(session)])
+    files = {*session.glob("*"), *session.glob("*/*"), labels_file(session)}
+    stats = {file: file.stat() for file in sorted(files) if file.is_file()}
+    state = _digest([f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats.items()])
+    path = base.with_name(f"{base.name}.{place}.{state}.npz")
+    if not path.is_file():
+        for earlier in path.parent.glob(f"{glob.escape(base.name)}.{place}.*.npz"):
+            earlier.unlink(missing_ok=True)
+    return path
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
 def sequences_of(
     source: Source, subject: str, config: PipelineConfig | None = None
 ) -> list[FaceSequence]:
-    """One sequence per tracked face of a source, those of less than a second left out."""
+    """One sequence per tracked face of a source, those of less than a second left out.
+
+    Where the sensor's time falls, as when a camera was restarted, a face begins another sequence.
+    """
     if source.event_size is None:
         raise MxError(f"{source.name} has no events; Action Units are read from events")
     config = config or PipelineConfig()
-    faces: dict[str, _Face] = {}
+    faces: dict[str, list[_Run]] = {}
     labels: list[Label] = []
     for item in Pipeline(config).run(source):
         if isinstance(item, StampedTensor):
-            faces.setdefault(item.tensor.face_id, _Face()).tensors.append(item)
+            runs = faces.setdefault(item.tensor.face_id, [_Run()])
+            before = runs[-1].tensors
+            if before and item.tensor.start_us < before[-1].tensor.start_us:
+                runs.append(_Run())
+            runs[-1].tensors.append(item)
         elif isinstance(item, FaceCrop):
-            faces.setdefault(item.face_id, _Face()).crops.append(item)
+            faces.setdefault(item.face_id, [_Run()])[-1].crops.append(item)
         elif isinstance(item, Label):
             labels.append(item)
     return [
-        _sequence(face, labels, subject, source.name, config.tensor.hop_us)
-        for face in faces.values()
-        if len(face.tensors) >= SHORTEST_HOPS
+        _sequence(run, labels, subject, source.name, config.tensor.hop_us)
+        for runs in faces.values()
+        for run in runs
+        if len(run.tensors) >= SHORTEST_HOPS
     ]
 
 
 def _sequence(
-    face: _Face, labels: list[Label], subject: str, session: str, hop_us: int
+    run: _Run, labels: list[Label], subject: str, session: str, hop_us: int
 ) -> FaceSequence:
-    first = face.tensors[0]
+    first = run.tensors[0]
     first_hop = first.tensor.start_us // hop_us
     hop_ns = 1000 * hop_us
-    cells = [cells_of(t.tensor.start_us // hop_us - first_hop, t.tensor.data) for t in face.tensors]
-    hops = face.tensors[-1].tensor.start_us // hop_us - first_hop + 1
+    cells = [cells_of(t.tensor.start_us // hop_us - first_hop, t.tensor.data) for t in run.tensors]
+    hops = run.tensors[-1].tensor.start_us // hop_us - first_hop + 1
     spans = spans_of(labels, first.start_ns, hop_us, int(hops))
-    frames = [_small(crop.image) for crop in face.crops]
-    frame_hops = [int((crop.stamp_ns - first.start_ns) // hop_ns) for crop in face.crops]
+    frames = [_small(crop.image) for crop in run.crops]
+    frame_hops = [int((crop.stamp_ns - first.start_ns) // hop_ns) for crop in run.crops]
     return FaceSequence(
         subject=subject,
         session=session,

@@ -17,7 +17,7 @@ from mx_capture.roi import Roi
 from mx_capture.stream import Frame, Source
 from mx_capture.tensorizer import TensorizerConfig, crop_face
 
-from mx_perception.dataset import Track
+from mx_perception.dataset import Track, cache_file
 from mx_perception.networks.cvae import CvaeConfig
 
 AGES = (1, 2, 3, 4, 6, 6, 10, 15)
@@ -99,10 +99,11 @@ class FramePairs:
 
 
 def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> FramePairs:
-    """All pairs of a data set, cached per session; MxError when it gives none."""
+    """All pairs of a data set, cached until a session changes; MxError when it gives none."""
     parts: list[FramePairs] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
-        path = cache / folder.relative_to(dataset).parent / f"{folder.name}_{config.name}.npz"
+        base = cache / folder.relative_to(dataset)
+        path = cache_file(base.with_name(f"{base.name}_{config.name}"), folder)
         info = read_session(folder)
         if not path.is_file():
             seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
