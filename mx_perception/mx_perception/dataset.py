@@ -15,7 +15,8 @@ from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.pipeline import Pipeline, PipelineConfig
 from mx_capture.recording.annotations import labels_file
-from mx_capture.recording.session_info import read_session, session_folders
+from mx_capture.recording.session_info import calibration_file, read_session, session_folders
+from mx_capture.registration import RegistrationConfig
 from mx_capture.stream import Label, Source
 from mx_capture.tensorizer import FaceCrop, StampedTensor
 
@@ -53,7 +54,9 @@ def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]
     for folder in track(session_folders(dataset), description="reading sessions"):
         path = cache_file(cache / folder.relative_to(dataset), folder)
         if not path.is_file():
-            found = sequences_of(open_source(folder), read_session(folder).subject)
+            calibration = RegistrationConfig(calibration=calibration_file(folder))
+            config = PipelineConfig(registration=calibration)
+            found = sequences_of(open_source(folder), read_session(folder).subject, config)
             save_sequences(path, found)
         sequences += load_sequences([path])
     if not sequences:

@@ -12,7 +12,8 @@ import numpy as np
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.pipeline import FacesFound, FrameTensor, Pipeline, PipelineConfig
-from mx_capture.recording.session_info import read_session, session_folders
+from mx_capture.recording.session_info import calibration_file, read_session, session_folders
+from mx_capture.registration import RegistrationConfig
 from mx_capture.roi import Roi
 from mx_capture.stream import Frame, Source
 from mx_capture.tensorizer import TensorizerConfig, crop_face
@@ -107,7 +108,8 @@ def read_pairs(dataset: Path, cache: Path, config: CvaeConfig, track: Track) -> 
         info = read_session(folder)
         if not path.is_file():
             seed = np.frombuffer(folder.name.encode(), np.uint8).tolist()
-            found = list(pairs_of(open_source(folder), config, np.random.default_rng(seed)))
+            rng, calibration = np.random.default_rng(seed), calibration_file(folder)
+            found = list(pairs_of(open_source(folder), config, rng, calibration))
             save_pairs(path, found, config)
         camera = info.cameras.get("events")
         sensor = f"{camera.width}x{camera.height}" if camera else ""
@@ -124,7 +126,9 @@ def load_pairs(path: Path, subject: str, light: str = "", sensor: str = "") -> F
     return FramePairs(*arrays, *((name,) * len(arrays[0]) for name in (subject, light, sensor)))
 
 
-def pairs_of(source: Source, config: CvaeConfig, rng: np.random.Generator) -> Iterator[Pair]:
+def pairs_of(
+    source: Source, config: CvaeConfig, rng: np.random.Generator, calibration: str = ""
+) -> Iterator[Pair]:
     """The pair of each fourth RGB frame and face; the key's age is drawn from AGES.
 
     All three share the box that the face had in the key frame: only the face moves.
@@ -132,7 +136,12 @@ def pairs_of(source: Source, config: CvaeConfig, rng: np.random.Generator) -> It
     if source.event_size is None or source.frame_size is None:
         missing = "events" if source.event_size is None else "RGB frames"
         raise MxError(f"{source.name} has no {missing}; reconstruction needs both")
-    pipeline = Pipeline(PipelineConfig(tensorizer=TensorizerConfig(frame_bins=config.bins)))
+    pipeline = Pipeline(
+        PipelineConfig(
+            tensorizer=TensorizerConfig(frame_bins=config.bins),
+            registration=RegistrationConfig(calibration=calibration),
+        )
+    )
     frames: dict[int, tuple[np.ndarray, dict[str, Roi]]] = {}
     count = 0
     for item in source:

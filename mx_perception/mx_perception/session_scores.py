@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from mx_capture.event_tensor import TensorConfig
 from mx_capture.pipeline import Pipeline, PipelineConfig
+from mx_capture.registration import RegistrationConfig
 from mx_capture.stream import Source
-from mx_capture.tensorizer import StampedTensor
+from mx_capture.tensorizer import StampedTensor, TensorizerConfig
 
 from mx_perception.action_units import au_name
 from mx_perception.au_stream import AuStream
@@ -20,18 +21,26 @@ def column_names(stream: AuStream) -> list[str]:
 
 
 def session_scores(
-    source: Source, stream: AuStream | None = None
+    source: Source,
+    stream: AuStream | None = None,
+    calibration: str = "",
+    clock: str = TensorizerConfig.clock,
 ) -> Iterator[tuple[int, list[float]]]:
     """ROS time in ns of the end of each hop, and a score 0..1 for each Action Unit.
 
     `stream` is taken as it is, so give a fresh one; the default weights if None. Several faces
-    give several rows of the same time. Sensor time is read from the packets (`shared` clock).
+    give several rows of the same time. `calibration` is the file of a session with two cameras.
     """
     stream = stream or AuStream(DEFAULT_AU)
     _, height, width = stream.input_shape
     tensor = TensorConfig(height=height, width=width, hop_us=stream.hop_us)
     following: dict[str, int] = {}
-    for item in Pipeline(PipelineConfig(tensor=tensor)).run(source):
+    config = PipelineConfig(
+        tensor=tensor,
+        tensorizer=TensorizerConfig(clock=clock),
+        registration=RegistrationConfig(calibration=calibration),
+    )
+    for item in Pipeline(config).run(source):
         if not isinstance(item, StampedTensor):
             continue
         window = item.tensor

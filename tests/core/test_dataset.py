@@ -62,7 +62,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(dataset, "open_source", open_source)
     monkeypatch.setattr(frame_pairs, "open_source", open_source)
     monkeypatch.setattr(
-        dataset, "sequences_of", lambda session, _: [replace(sequence, hops=number_of(session))]
+        dataset, "sequences_of", lambda session, *_: [replace(sequence, hops=number_of(session))]
     )
     monkeypatch.setattr(
         frame_pairs,

@@ -165,6 +165,14 @@ def read_session(folder: Path) -> SessionInfo:
     return read_info(folder / SESSION_FILE, SessionInfo)
 
 
+def calibration_file(path: Path) -> str:
+    """The calibration that a session names; empty for none, or for what is no session."""
+    if not (path / SESSION_FILE).is_file():
+        return ""
+    named = read_session(path).calibration
+    return str(path / named) if named else ""
+
+
 def read_dataset(folder: Path) -> DatasetInfo:
     """The `dataset.yaml` of a data set; MxError names the file and the wrong entry."""
     return read_info(folder / DATASET_FILE, DatasetInfo)

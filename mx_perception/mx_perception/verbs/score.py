@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
+from mx_capture.recording.session_info import calibration_file
+from mx_capture.tensorizer import TensorizerConfig
 from rich.console import Console
 from rich.progress import Progress
 
@@ -27,6 +29,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("session", help="folder of a session or a rosbag2, or an event file")
     parser.add_argument("--out", required=True, metavar="FILE", help="the new table, .csv")
     parser.add_argument("--model", metavar="DIR", help="folder of the weights (default: shipped)")
+    parser.add_argument(
+        "--clock",
+        choices=("shared", "trigger", "arrival"),
+        default=TensorizerConfig.clock,
+        help="how sensor time becomes ROS time (default: %(default)s)",
+    )
     options = parser.parse_args(argv)
     out = Path(options.out)
     if out.exists():
@@ -35,6 +43,7 @@ def main(argv: list[str]) -> int:
     if source.event_size is None:
         raise MxError(f"{options.session} has no events, and scores are read from events")
     stream = AuStream(options.model or DEFAULT_AU)
+    calibration = calibration_file(Path(options.session))
     console = Console()
     partial = out.with_name(out.name + ".partial")
     rows = 0
@@ -46,7 +55,7 @@ def main(argv: list[str]) -> int:
             task = progress.add_task("scoring", total=source.duration_ns)
             table = csv.writer(file)
             table.writerow(column_names(stream))
-            for stamp_ns, scores in session_scores(source, stream):
+            for stamp_ns, scores in session_scores(source, stream, calibration, options.clock):
                 table.writerow([stamp_ns, *(f"{score:.4f}" for score in scores)])
                 rows += 1
                 progress.update(task, completed=stamp_ns - source.start_ns)
