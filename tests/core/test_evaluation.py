@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from drawn_person import write_drawn
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.stream import Frame, Label, Packet
+from mx_perception.checkpoint import DEFAULT_AU, METADATA_FILE
 from mx_perception.evaluation.capture import CaptureWatch
 from mx_perception.evaluation.report import classification, merge
-from mx_perception.evaluation.session import EvaluationConfig, Evaluator
+from mx_perception.evaluation.runs import Task, find_tasks, store, stored
+from mx_perception.evaluation.session import EvaluationConfig, Evaluator, SessionResult
 from mx_perception.evaluation.timeline import Timeline
 from mx_perception.spotter import OFFSET, ONSET, MicroExpression
 from mx_perception.verbs.evaluate import main
@@ -79,6 +82,83 @@ def test_bad_sessions_are_named_and_the_rest_is_evaluated(people: Path, tmp_path
     assert all(name in page for name in ("no_rgb", "no_labels", "killed", "newer", "broken"))
 
 
+def sessions_at(root: Path, *names: str) -> list[Path]:
+    paths = [root / name for name in names]
+    for path in paths:
+        path.mkdir(parents=True)
+        (path / "session.yaml").touch()
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["people/s01", "people/s02"], ["s01", "s02"]),
+        (["a/s01", "b/s01", "b/s02"], ["a/s01", "b/s01", "s02"]),
+        (["2024/people/s01", "2025/people/s01"], ["2024/people/s01", "2025/people/s01"]),
+        (["a/people/s01", "b/s01", "a/people_s01"], ["people/s01", "b/s01", "a/people_s01"]),
+    ],
+)
+def test_no_two_sessions_share_a_name_or_a_result(
+    tmp_path: Path, given: list[str], names: list[str]
+) -> None:
+    paths = sessions_at(tmp_path, *given)
+    found = {task.path: task.name for task in find_tasks(paths)}
+    assert [found[path] for path in paths] == names
+    assert {task.path: task.name for task in find_tasks(paths[::-1])} == found
+    (tmp_path / "sessions").mkdir()
+    for task in find_tasks(paths):
+        store(tmp_path, task, SessionResult({"session": task.name}), "")
+    assert len(list((tmp_path / "sessions").glob("*.json"))) == len(paths)
+
+
+def test_a_session_given_twice_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [path] = sessions_at(tmp_path, "people/s01")
+    monkeypatch.chdir(tmp_path)
+    assert find_tasks([Path("people"), path, Path("people/../people/s01")]) == [
+        Task(Path("people/s01"), "s01")
+    ]
+
+
+def test_damaged_results_are_not_there(tmp_path: Path) -> None:
+    task = Task(tmp_path, "s01")
+    (tmp_path / "sessions").mkdir()
+    result = SessionResult({"session": "s01"}, {"scores": np.random.default_rng(0).random(1000)})
+    store(tmp_path, task, result, "same")
+    assert stored(tmp_path, task, "same") is not None
+    assert stored(tmp_path, task, "other") is None
+    archive, figures = (tmp_path / "sessions" / f"s01.{ending}" for ending in ("npz", "json"))
+    whole = archive.read_bytes()
+    for damaged in (whole[:-100], whole[:200] + bytes(400) + whole[600:], b""):
+        archive.write_bytes(damaged)
+        assert stored(tmp_path, task, "same") is None
+    archive.write_bytes(whole)
+    for text in ("[]", "{}", '{"fingerprint": "same"}'):
+        figures.write_text(text)
+        assert stored(tmp_path, task, "same") is None
+
+
+def test_figures_that_cannot_be_made_leave_out_one_session(
+    people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MxError("something cannot be counted")
+
+    monkeypatch.setattr(Timeline, "clips", fail)
+    figures = Evaluator(EvaluationConfig()).evaluate(people / "s01", "s01").figures
+    assert figures["status"] == "skipped" and "cannot be counted" in figures["reason"]
+
+
+def test_a_model_of_other_units_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_AU, tmp_path / "au")
+    path = tmp_path / "au" / METADATA_FILE
+    metadata = json.loads(path.read_text())
+    metadata["action_units"].reverse()
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(MxError, match=r"au: action_units \(26, .* differ"):
+        Evaluator(EvaluationConfig(model=str(tmp_path / "au")))
+
+
 def test_nothing_to_evaluate_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MxError, match="no session"):
         main([str(tmp_path), "--out", str(tmp_path / "out")])
@@ -125,6 +205,28 @@ def test_a_face_that_was_not_seen_counts_as_wrong() -> None:
     found = classification(clips, "evidence")
     assert found is not None and found["accuracy"] == 0.5 and found["unseen"] == 1
     assert found["uf1"] is None and "AU01" in found["absent"]
+
+
+def test_labels_without_action_units_are_no_rest() -> None:
+    emotion = replace(label(12, 0.5, 2.0), au=(), intensity=(), condition="disgust")
+    speech = replace(label(12, 0.5, 2.0), au=(50,))
+    later = replace(emotion, onset_ns=5_000_000_000, offset_ns=6_000_000_000)
+    for between, neutral in ((emotion, 0), (speech, 1), (later, 1)):
+        timeline = Timeline(10_000)
+        timeline.labels += [label(12, 0.1, 0.4), between]
+        for hop in range(220):
+            timeline.add_scores("f00000", (hop + 1) * HOP_NS, np.zeros(14, np.float32))
+        clips = timeline.clips()
+        assert [clip["au"] for clip in clips] == [12] + [0] * neutral
+        assert all(clip["end_s"] <= 2.2 for clip in clips)
+
+
+def test_emotions_alone_are_no_labels_of_action_units(people: Path) -> None:
+    gathered = Evaluator(EvaluationConfig()).gathered()
+    gathered.timeline.labels.append(replace(label(12, 0.0, 0.3), au=(), intensity=()))
+    gathered.timeline.add_scores("f00000", HOP_NS, np.zeros(14, np.float32))
+    figures = gathered.figures(open_source(people / "s01"))
+    assert "no labels" in figures["missing"]["action_units"] and "clips" not in figures
 
 
 @pytest.mark.parametrize(("size", "hop_us"), [(64, 10_000), (128, 5_000)])

@@ -1,6 +1,7 @@
 """Recordings: writing, reading back with rosbags, sessions and annotations."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from mcap.reader import make_reader
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.recording import cdr, qos
-from mx_capture.recording.message_types import definition_of
+from mx_capture.recording.message_types import definition_of, typestore
 from mx_capture.recording.session_info import (
     Camera,
     Consent,
@@ -68,6 +69,48 @@ def test_messages_survive_cdr():
     assert (info.height, info.width, info.k[0]) == (480, 640, 0)
     with pytest.raises(MxError, match="no valid"):
         cdr.packet_from_cdr(b"\x00\x01")
+
+
+def image_cdr(encoding, size, count):
+    message = cdr.read_message(
+        cdr.frame_to_cdr(Frame(5, np.zeros((1, 1), np.uint8)), "f"), cdr.IMAGE_TYPE
+    )
+    message.encoding, (message.height, message.width) = encoding, size
+    message.data = np.zeros(count, np.uint8)
+    return bytes(typestore().serialize_cdr(message, cdr.IMAGE_TYPE))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "size", "count"),
+    [
+        ("nv12", (4, 4), 24),
+        ("nv12", (6, 4), 36),
+        ("rgb8", (4, 4), 47),
+        ("rgb8", (0, 4), 0),
+        ("jpeg", (4, 4), 48),
+        ("32FC1", (4, 4), 64),
+    ],
+)
+def test_images_that_cannot_be_read_are_named(encoding, size, count):
+    with pytest.raises(MxError, match=rf"4x{size[0]} .*{encoding}.* {count} bytes .*record"):
+        cdr.frame_from_cdr(image_cdr(encoding, size, count))
+
+
+def test_a_compressed_image_without_bytes_is_named():
+    types = typestore().types
+    stamp = types["builtin_interfaces/msg/Time"](0, 0)
+    header = types["std_msgs/msg/Header"](stamp, "f")
+    message = types[cdr.COMPRESSED_TYPE](header, "jpeg", np.zeros(0, np.uint8))
+    data = bytes(typestore().serialize_cdr(message, cdr.COMPRESSED_TYPE))
+    with pytest.raises(MxError, match="no readable jpeg"):
+        cdr.frame_from_cdr(data, cdr.COMPRESSED_TYPE)
+
+
+def test_labels_whose_intensities_do_not_fit_are_named():
+    label = Label("s", (4, 12), (0.5, 0.5), 1, 2, 3, "protocol", "")
+    for intensity, reason in (((0.5,), "2 Action Units with 1"), ((0.5, 2.0), "outside 0 to 1")):
+        with pytest.raises(MxError, match=f"Label.*{reason}"):
+            cdr.label_from_cdr(cdr.label_to_cdr(replace(label, intensity=intensity), "f"))
 
 
 def test_event_packet_has_the_upstream_hash():

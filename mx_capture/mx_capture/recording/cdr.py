@@ -6,9 +6,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rosbags.image import message_to_cvimage
+from rosbags.image import ImageError, message_to_cvimage
 
 from mx_capture.errors import MxError
+from mx_capture.recording.annotations import check_action_units
 from mx_capture.recording.message_types import ensure_type, typestore
 from mx_capture.stream import Frame, Label, Packet
 
@@ -119,28 +120,34 @@ def packet_from_cdr(cdr: bytes) -> Packet:
 
 
 def frame_from_cdr(cdr: bytes, type_name: str = IMAGE_TYPE) -> Frame:
-    """The Frame of an Image or CompressedImage, in RGB order or grey, 8 bits."""
+    """The Frame of an Image or CompressedImage, in RGB order or grey, 8 bits.
+
+    Raises MxError for an image that cannot be read, with its encoding and size.
+    """
     message = read_message(cdr, type_name)
     if type_name == COMPRESSED_TYPE:
-        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
+        # OpenCV returns None for foreign bytes, but raises an error where there are none.
+        image = cv2.imdecode(message.data, cv2.IMREAD_COLOR) if message.data.size else None
         if image is None:
             raise MxError(
                 f"a {type_name} holds no readable {message.format} image; record it again"
             )
         return Frame(stamp_ns(message.header.stamp), cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    grey = message.encoding.startswith(("mono", "8UC1", "16UC1"))
-    image = message_to_cvimage(message, "mono8" if grey else "rgb8")
-    return Frame(stamp_ns(message.header.stamp), image)
+    return Frame(stamp_ns(message.header.stamp), _image(message))
 
 
 def label_from_cdr(cdr: bytes) -> Label:
-    """The Label of an mx_msgs/Label."""
+    """The Label of an mx_msgs/Label; MxError unless each Action Unit has an intensity in 0..1."""
     message = read_message(cdr, LABEL_TYPE)
+    au = tuple(int(number) for number in message.au)
+    intensity = tuple(round(float(value), 6) for value in message.intensity)
+    onset_ns = stamp_ns(message.onset)
+    check_action_units(au, intensity, f"the {LABEL_TYPE} with its onset at {onset_ns} ns")
     return Label(
         subject=message.subject,
-        au=tuple(int(au) for au in message.au),
-        intensity=tuple(round(float(value), 6) for value in message.intensity),
-        onset_ns=stamp_ns(message.onset),
+        au=au,
+        intensity=intensity,
+        onset_ns=onset_ns,
         apex_ns=stamp_ns(message.apex),
         offset_ns=stamp_ns(message.offset),
         source=message.source,
@@ -160,6 +167,26 @@ def read_message(cdr: bytes, type_name: str) -> Any:
 def stamp_ns(time: Any) -> int:
     """Nanoseconds of a builtin_interfaces/Time."""
     return int(time.sec) * _NS_PER_S + int(time.nanosec)
+
+
+def _image(message: Any) -> np.ndarray:
+    """The pixels of an Image, `(H, W, 3)` or `(H, W) uint8`."""
+    grey = message.encoding.startswith(("mono", "8UC1", "16UC1"))
+    try:
+        image = message_to_cvimage(message, "mono8" if grey else "rgb8")
+    except (ImageError, cv2.error, TypeError, ValueError) as error:
+        raise _unreadable(message) from error
+    # Encodings with colours below the picture may come out with fewer rows.
+    if image.shape[:2] != (message.height, message.width) or not image.size:
+        raise _unreadable(message)
+    return image
+
+
+def _unreadable(message: Any) -> MxError:
+    return MxError(
+        f"an {IMAGE_TYPE} of {message.width}x{message.height} in encoding {message.encoding!r} "
+        f"with {len(message.data)} bytes cannot be read; record it again as rgb8 or mono8"
+    )
 
 
 def _serialize(type_name: str, **fields: Any) -> bytes:

@@ -107,8 +107,10 @@ class Gathered:
                 f"{self.other_tensors} tensors of another crop or hop came than the model takes, "
                 f"{wanted.width}x{wanted.height} and {wanted.hop_us} us"
             )
-        elif not self.timeline.labels:
-            missing["action_units"] = "no labels: scores cannot be compared with anything"
+        elif not any(label.au for label in self.timeline.labels):
+            missing["action_units"] = (
+                "no labels of Action Units: scores cannot be compared with anything"
+            )
         elif not self.timeline.hops:
             missing["action_units"] = NO_FACE
         if source.frame_size is None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -40,20 +41,17 @@ class Task:
 
 def find_tasks(places: Sequence[Path]) -> list[Task]:
     """The sessions and files at `places`, which may be data sets; MxError where there is none."""
-    paths: list[Path] = []
+    paths: dict[Path, Path] = {}
     for place in places:
         if not place.exists():
             raise MxError(f"{place} does not exist; give sessions, data sets or recordings")
         found = [place] if place.is_file() or _is_session(place) else _sessions_in(place)
         if not found:
             raise MxError(f"{place} holds no session and no recording; give another folder")
-        paths += [path for path in found if path not in paths]
-    names = [path.resolve().name for path in paths]
-    return [
-        # Sessions of two data sets may have the same name.
-        Task(path, name if names.count(name) == 1 else f"{path.resolve().parent.name}/{name}")
-        for path, name in zip(paths, names, strict=True)
-    ]
+        for path in found:
+            paths.setdefault(path.resolve(), path)
+    names = _names(paths)
+    return [Task(path, names[resolved]) for resolved, path in paths.items()]
 
 
 def evaluate_all(
@@ -82,17 +80,17 @@ def evaluate_all(
 
 
 def stored(out: Path, task: Task, fingerprint: str | None = None) -> SessionResult | None:
-    """The result of a session that `out` holds, unless it was made of something else."""
+    """The result of a session that `out` holds, unless it is damaged or of something else."""
     path = _result_path(out, task)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
             pictures = dict(archive)
-    except (OSError, ValueError, EOFError):
+        result = SessionResult(kept["figures"], pictures, kept["timing"])
+        same = fingerprint is None or kept["fingerprint"] == fingerprint
+    except Exception:  # Readers of zip, zlib, npy and JSON raise whatever damage makes of a file.
         return None
-    if fingerprint is not None and kept.get("fingerprint") != fingerprint:
-        return None
-    return SessionResult(kept["figures"], pictures, kept["timing"])
+    return result if same else None
 
 
 def store(out: Path, task: Task, result: SessionResult, fingerprint: str) -> None:
@@ -192,8 +190,33 @@ def _sessions_in(folder: Path) -> list[Path]:
     ]
 
 
+def _names(paths: Iterable[Path]) -> dict[Path, str]:
+    """The last part of each resolved path, with folders before it where others are called so.
+
+    Sessions of several data sets may have the same name, and their results need different files.
+    """
+    lengths = dict.fromkeys(sorted(paths), 1)
+    while True:
+        names = {path: "/".join(path.parts[-n:]) for path, n in lengths.items()}
+        count = Counter(names.values())
+        clashing = [path for path, name in names.items() if count[name] > 1]
+        if not clashing:
+            # One keeps its name: `a/b_c` and `a_b/c` clash however long they are.
+            first = {_file_name(name): path for path, name in reversed(names.items())}
+            clashing = [path for path, name in names.items() if first[_file_name(name)] != path]
+        longer = [path for path in clashing if lengths[path] < len(path.parts)]
+        if not longer:
+            return names
+        for path in longer:
+            lengths[path] += 1
+
+
+def _file_name(name: str) -> str:
+    return f"{name.replace('/', '_')}.json"
+
+
 def _result_path(out: Path, task: Task) -> Path:
-    return out / RESULTS / f"{task.name.replace('/', '_')}.json"
+    return out / RESULTS / _file_name(task.name)
 
 
 def _fingerprint(task: Task, config: EvaluationConfig, models: Any) -> str:

@@ -15,12 +15,18 @@ from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
 from mx_capture.files import open_source
 from mx_capture.pipeline import FacesFound, FrameTensor, Pipeline, PipelineConfig
-from mx_capture.recording.session_info import SESSION_FILE, read_session, software_version
+from mx_capture.recording.session_info import (
+    SESSION_FILE,
+    calibration_file,
+    read_session,
+    software_version,
+)
 from mx_capture.registration import RegistrationConfig
 from mx_capture.roi import Roi
 from mx_capture.stream import Frame, Label, Packet, Source
 from mx_capture.tensorizer import StampedTensor, TensorizerConfig, crop_face
 
+from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_stream import AuStream
 from mx_perception.baselines import Integration
 from mx_perception.checkpoint import (
@@ -34,7 +40,7 @@ from mx_perception.evaluation.gathered import Gathered
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter, SpotterConfig
 
-RESULT_FORMAT = 3
+RESULT_FORMAT = 4
 AGES = (3, 6, 15)
 """Ages of key frames, in frames, that are tried beside the one of the nodes, which is 1."""
 
@@ -70,6 +76,11 @@ class Evaluator:
         """Raises MxError for models that cannot be used."""
         self.config = config
         self.au = AuStream(config.model or DEFAULT_AU)
+        if self.au.action_units != AU_NUMBERS:
+            raise MxError(
+                f"{self.au.checkpoint.folder}: action_units {self.au.action_units} differ from "
+                f"{AU_NUMBERS}; give a model of these, in this order"
+            )
         self.reconstructor = Reconstructor(config.reconstruction_model or DEFAULT_RECONSTRUCTION)
         fitted = self.reconstructor.checkpoint.metrics.get("integration", {})
         self.integration = Integration(**fitted)
@@ -88,11 +99,10 @@ class Evaluator:
                 raise MxError(f"{name} has no events; everything here is read from events")
             run = _Run(self, path, source)
             run.all()
+            figures |= run.gathered.figures(source, run.pipeline.tensorizer.totals())
         except MxError as error:
             reason = str(error).replace(str(path), name)
             return SessionResult({**figures, "status": "skipped", "reason": reason})
-        totals = run.pipeline.tensorizer.totals()
-        figures |= run.gathered.figures(source, totals)
         timing = {
             "seconds": figures["seconds"],
             "wall_s": time.perf_counter() - began,
@@ -219,16 +229,12 @@ class _Run:
 
 def evaluator_pipeline(evaluator: Evaluator, path: Path) -> PipelineConfig:
     """The nodes' configuration, with the models' crop and hop and the session's calibration."""
-    calibration = ""
-    if (path / SESSION_FILE).is_file():
-        named = read_session(path).calibration
-        calibration = str(path / named) if named else ""
     return PipelineConfig(
         tensor=evaluator.tensor,
         tensorizer=TensorizerConfig(
             clock=evaluator.config.clock, frame_bins=evaluator.reconstructor.bins
         ),
-        registration=RegistrationConfig(calibration=calibration),
+        registration=RegistrationConfig(calibration=calibration_file(path)),
     )
 
 

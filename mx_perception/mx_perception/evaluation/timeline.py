@@ -10,7 +10,7 @@ import numpy as np
 from mx_capture.stream import Label
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
-from mx_perception.sequences import CELL_DTYPE, FaceSequence, Span, spans_of
+from mx_perception.sequences import CELL_DTYPE, FaceSequence, spans_of
 from mx_perception.spotter import OFFSET, ONSET, MicroExpression
 from mx_perception.spotting import Detection, count
 from mx_perception.windows import MICRO_HOPS, NEUTRAL_HOPS
@@ -98,7 +98,7 @@ class Timeline:
         `scores` the unit with the highest mean score, neutral where no score reached PRESENT.
         `seen` is the share of the clip in which a face was tracked; nothing is named without one.
         """
-        _, scores, evidence = self.table()
+        start_ns, scores, evidence = self.table()
         sequence = self.sequence()
         spans = sorted(sequence.spans, key=lambda span: span.onset)
         found = []
@@ -112,7 +112,8 @@ class Timeline:
             end = min(after, span.offset + MARGIN_HOPS)
             truth = {"au": span.au[0], "intensity": span.intensity[0], "condition": span.condition}
             found.append({**truth, **self._named(begin, end, scores, evidence)})
-        pauses = _pauses(spans, sequence.hops)
+        shown = [(span.onset, span.offset) for span in spans] + self._unnamed(start_ns)
+        pauses = _pauses(sorted(shown), sequence.hops)
         most = max(1, round(NEUTRAL_SHARE * len(found))) if pauses else 0
         for index in np.linspace(0, len(pauses) - 1, min(most, len(pauses))).round().astype(int):
             truth = {"au": 0, "intensity": 0.0, "condition": ""}
@@ -154,6 +155,15 @@ class Timeline:
         counts = count(self.sequence(), found)
         return {name: getattr(counts, name) for name in counts.__dataclass_fields__}
 
+    def _unnamed(self, start_ns: int) -> list[tuple[float, float]]:
+        """Hops of labels without Action Units, such as emotions: no one knows what is shown."""
+        hop_ns = 1000 * self.hop_us
+        return [
+            ((label.onset_ns - start_ns) / hop_ns, (label.offset_ns - start_ns) / hop_ns)
+            for label in self.labels
+            if not label.au
+        ]
+
     def _named(
         self, begin: float, end: float, scores: np.ndarray, evidence: np.ndarray | None
     ) -> dict[str, Any]:
@@ -177,14 +187,16 @@ class Timeline:
         return named
 
 
-def _pauses(spans: Sequence[Span], hops: int) -> list[tuple[float, float]]:
-    """Stretches of at least NEUTRAL_HOPS beyond the margins of expressions, cut to a second."""
+def _pauses(shown: Sequence[tuple[float, float]], hops: int) -> list[tuple[float, float]]:
+    """Stretches of at least NEUTRAL_HOPS beyond the margins of expressions, cut to a second.
+
+    `shown` are the expressions, `(onset, offset)` in hops, in the order of their onsets.
+    """
     pauses, edge = [], 0.0
-    for span in (*spans, None):
-        onset = span.onset - MARGIN_HOPS if span is not None else float(hops)
-        if onset - edge >= NEUTRAL_HOPS:
-            middle, half = (edge + onset) / 2, min((onset - edge) / 2, 50.0)
+    for onset, offset in (*shown, (np.inf, np.inf)):
+        begin = min(onset - MARGIN_HOPS, hops)
+        if begin - edge >= NEUTRAL_HOPS:
+            middle, half = (edge + begin) / 2, min((begin - edge) / 2, 50.0)
             pauses.append((middle - half, middle + half))
-        if span is not None:
-            edge = max(edge, span.offset + MARGIN_HOPS)
+        edge = max(edge, offset + MARGIN_HOPS)
     return pauses
