@@ -20,7 +20,7 @@ from mx_capture.errors import MxError
 from mx_capture.stream import Packet
 
 _ROLLOVER_NS = 2**24 * 1000
-_DIFFERENT_CLOCKS_NS = 1_000_000_000
+_DIFFERENTCLOCKS_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SharedClock(Clock):
         if packet.stamp_ns:
             rollovers = round(apart_ns / _ROLLOVER_NS)
             base_ns += rollovers * _ROLLOVER_NS
-            if abs(apart_ns - rollovers * _ROLLOVER_NS) >= _DIFFERENT_CLOCKS_NS:
+            if abs(apart_ns - rollovers * _ROLLOVER_NS) >= _DIFFERENTCLOCKS_NS:
                 self.counters["different_clocks"] += 1
         if self._line is None or self._line.stamp_ns != base_ns:
             self.counters["clock_jumps"] += self._line is not None
@@ -305,7 +305,7 @@ def _fitted_line(pairs: list[tuple[int, int]]) -> _Line:
     return _Line(int(t_us[-1]), int(stamp_ns[-1]) + round(offset), drift)
 
 
-_CLOCKS: dict[str, type[Clock]] = {
+CLOCKS: dict[str, type[Clock]] = {
     "shared": SharedClock,
     "trigger": TriggerClock,
     "arrival": ArrivalClock,
@@ -314,6 +314,6 @@ _CLOCKS: dict[str, type[Clock]] = {
 
 def make_clock(mode: str) -> Clock:
     """The clock of a mode. Raises MxError for an unknown one."""
-    if mode not in _CLOCKS:
-        raise MxError(f"clock={mode!r} is not one of {', '.join(_CLOCKS)}")
-    return _CLOCKS[mode]()
+    if mode not in CLOCKS:
+        raise MxError(f"clock={mode!r} is not one of {', '.join(CLOCKS)}")
+    return CLOCKS[mode]()

@@ -34,7 +34,7 @@ def remove_abandoned_segments(folder: Path = FOLDER) -> int:
     for name in _owned(folder, "fastdds_[0-9a-f]{16}"):
         with _lock_of_nobody(folder / f"{name}_el") as lock:
             # A process that still reads one keeps it in memory until it is done.
-            if lock and time.time() - os.fstat(lock).st_mtime > _HALF_MADE_S:
+            if lock is not None and time.time() - os.fstat(lock).st_mtime > _HALF_MADE_S:
                 _remove(folder / name, folder / f"{name}_el")
                 count += 1
     return count
@@ -45,7 +45,7 @@ def abandoned_bytes(folder: Path = FOLDER) -> tuple[int, int]:
     sizes = []
     for name in _owned(folder, "fastdds_.*"):
         with _lock_of_nobody(folder / f"{name}_el") as lock, contextlib.suppress(FileNotFoundError):
-            if lock:
+            if lock is not None:
                 sizes.append((folder / name).stat().st_blocks * 512)
     return len(sizes), sum(sizes)
 

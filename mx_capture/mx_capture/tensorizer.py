@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mx_capture.clock import make_clock
+from mx_capture.clock import CLOCKS, make_clock
 from mx_capture.codecs import Evt3Encoder
 from mx_capture.config import Config, setting
 from mx_capture.event_tensor import EventTensor, TensorConfig, TensorStream
@@ -29,7 +29,7 @@ class TensorizerConfig(Config):
     clock: str = setting(
         "shared",
         "How sensor time becomes ROS time",
-        choices=("shared", "trigger", "arrival"),
+        choices=tuple(CLOCKS),
     )
     event_image_us: int = setting(
         800_000,

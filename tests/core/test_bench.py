@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,14 @@ def test_wrong_options_are_one_clear_line(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         bench.main(["everything"])
     assert "decode" in capsys.readouterr().err
+
+
+def test_what_a_bench_lacks_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MxError, match=r"bench snn needs torch: \./mx setup train"):
+        bench.main(["snn", "--steps", "50"])
 
 
 def test_a_file_that_cannot_be_written_is_named_before_anything_is_measured(

@@ -14,6 +14,7 @@ from mx_capture.calibration.contrast import Pair, pairs
 from mx_capture.calibration.edges import accumulate_motion, homography_from_edges
 from mx_capture.calibration.solve import calibrate_stereo, homography_from_board
 from mx_capture.calibration.views import View, ViewCollector
+from mx_capture.clock import CLOCKS
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.registration import Registration, RegistrationConfig, write_registration
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--clock",
-        choices=("shared", "trigger", "arrival"),
+        choices=tuple(CLOCKS),
         default="shared",
         help="how sensor time becomes the time of the frames (default: shared)",
     )

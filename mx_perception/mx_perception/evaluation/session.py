@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mx_capture.clock import CLOCKS
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
@@ -56,7 +57,7 @@ class EvaluationConfig(Config):
     clock: str = setting(
         "shared",
         "How sensor time becomes ROS time; `shared` fits files, simulated and imported sessions",
-        choices=("shared", "trigger", "arrival"),
+        choices=tuple(CLOCKS),
     )
 
 

@@ -7,6 +7,7 @@ import csv
 import os
 from pathlib import Path
 
+from mx_capture.clock import CLOCKS
 from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.recording.session_info import calibration_file
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--model", metavar="DIR", help="folder of the weights (default: shipped)")
     parser.add_argument(
         "--clock",
-        choices=("shared", "trigger", "arrival"),
+        choices=tuple(CLOCKS),
         default=TensorizerConfig.clock,
         help="how sensor time becomes ROS time (default: %(default)s)",
     )
