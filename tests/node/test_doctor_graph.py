@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import rclpy
 from event_camera_msgs.msg import EventPacket
+from lifecycle_msgs.srv import GetState
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS
 from mx_capture.nodes.event_tensor_node import EventTensorNode
+from mx_perception.nodes.graph_node import GraphNode
 
 
 @pytest.fixture
@@ -46,3 +49,31 @@ def test_an_inactive_node_and_a_reader_that_never_matches_are_found(graph, exami
     assert checks["/event_tensor_node"]["finding"] == "is inactive"
     assert "activate" in checks["/event_tensor_node"]["remedy"]
     assert "wants reliable delivery" in checks["QoS"]["finding"]
+
+
+def test_a_node_whose_reply_was_lost_is_asked_again(graph):
+    """As a server does that has matched the client's requests, and not yet where replies go."""
+    graph.start()
+    late = rclpy.create_node("late_node")
+    server = late.create_service(GetState, "late_node/get_state", lambda _, reply: reply)
+    doctor = GraphNode()
+    graph.executor.add_node(doctor)
+    taken = []
+
+    def answered():
+        doctor.look()
+        request, header = server.handle.service_take_request(GetState.Request)
+        if request is not None:
+            taken.append(request)
+            if len(taken) == 1:
+                assert doctor.silent() == ["/late_node"]
+            else:
+                reply = GetState.Response()
+                reply.current_state.label = "inactive"
+                server.send_response(reply, header)
+        return doctor.seen.states.get("/late_node") == "inactive"
+
+    graph.until(answered)
+    assert doctor.silent() == []
+    doctor.destroy_node()
+    late.destroy_node()

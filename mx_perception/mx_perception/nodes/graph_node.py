@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,14 +11,20 @@ from lifecycle_msgs.srv import GetState
 from mx_capture.errors import MxError
 from mx_capture.node_setup import RESULT_QOS
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 
-from mx_perception.doctor.graph import Seen
+from mx_perception.doctor.graph import OURS, Seen
 
 _NAME = "doctor_node"
 _STEP_S = 0.05
+_AGAIN_S = 0.5
+"""A node that found the request before it found where the reply goes has dropped the reply."""
+_PATIENCE_S = 5.0
+"""How much longer a node may take that has not said anything, before it counts as silent."""
 
 
 class GraphNode(Node):
@@ -27,8 +33,8 @@ class GraphNode(Node):
     def __init__(self) -> None:
         super().__init__(_NAME)
         self.seen = Seen()
-        self._asked: dict[str, Any] = {}
-        self._getters: dict[str, Any] = {}
+        self._getters: dict[str, Client[GetState.Request, GetState.Response]] = {}
+        self._ask_s = 0.0
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, RESULT_QOS)
 
     def look(self) -> None:
@@ -40,15 +46,21 @@ class GraphNode(Node):
         )
         for topic, types in self.get_service_names_and_types():
             name = topic.removesuffix("/get_state")
-            if "lifecycle_msgs/srv/GetState" in types and name not in self._asked:
-                client = self._getters.get(name) or self.create_client(GetState, topic)
-                self._getters[name] = client
-                if client.service_is_ready():
-                    self._asked[name] = client.call_async(GetState.Request())
-        self.seen.states = {
-            name: future.result().current_state.label if future.done() else ""
-            for name, future in self._asked.items()
-        }
+            if "lifecycle_msgs/srv/GetState" in types and name not in self._getters:
+                self._getters[name] = self.create_client(GetState, topic)
+                self.seen.states[name] = ""
+        if time.monotonic() >= self._ask_s:
+            self._ask_s = time.monotonic() + _AGAIN_S
+            self._ask()
+
+    def silent(self) -> list[str]:
+        """Nodes that have not told their state, or not reported, and should have."""
+        return [
+            name
+            for name in self.seen.nodes
+            if self.seen.states.get(name) == ""
+            or (name.rpartition("/")[2] in OURS and name not in self.seen.reports)
+        ]
 
     def look_at_topics(self) -> None:
         """Find subscriptions that have no publisher, or one that they never match."""
@@ -64,6 +76,16 @@ class GraphNode(Node):
                             f"{topic}: {reader.node_name} wants {reason} of {writer.node_name}"
                         )
 
+    def _ask(self) -> None:
+        for name, client in self._getters.items():
+            if self.seen.states[name] == "" and client.service_is_ready():
+                reply = client.call_async(GetState.Request())
+                reply.add_done_callback(functools.partial(self._on_state, name))
+
+    def _on_state(self, name: str, reply: Future[GetState.Response]) -> None:
+        if (response := reply.result()) is not None:
+            self.seen.states[name] = response.current_state.label
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             name = status.name.partition(": ")[0]
@@ -71,7 +93,10 @@ class GraphNode(Node):
 
 
 def look_at_graph(seconds: float) -> Seen:
-    """What is seen of the graph within some seconds. Raises MxError when ROS does not start."""
+    """What is seen of the graph within some seconds, or some more where a node is silent.
+
+    Raises MxError when ROS does not start.
+    """
     try:
         rclpy.init(args=[])
         node = GraphNode()
@@ -81,7 +106,7 @@ def look_at_graph(seconds: float) -> Seen:
     executor.add_node(node)
     try:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or (node.silent() and time.monotonic() < end + _PATIENCE_S):
             executor.spin_once(timeout_sec=_STEP_S)
             node.look()
         node.look_at_topics()

@@ -28,7 +28,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="write the report to FILE, too")
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="how long to look at the graph (default: 3)"
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="how long to look at the graph (default: 3); silent nodes get 5 more",
     )
     parser.add_argument("--no-graph", action="store_true", help="check the machine only")
     options = parser.parse_args(argv)
