@@ -29,7 +29,10 @@ SESSION_S = 12.0
 NEUTRAL_S = 60.0
 HOP_US = 10_000
 SIZE = (128, 128)
-_SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
+_SENSORS = {"160x160": 0.38, "240x180": 0.28, "346x260": 0.22, "640x480": 0.12}
+_FACE_SHARES = {"640x480": (0.35, 0.6)}
+"""Height of the face as a share of the image, where it is not that of every simulated session:
+large sensors see people from farther away."""
 
 
 def sketched_people(
@@ -50,8 +53,14 @@ def sketch(seed: int) -> list[FaceSequence]:
     """The sessions of one person; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
     sensor = str(rng.choice(list(_SENSORS), p=list(_SENSORS.values())))
+    share = float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
     config = SimulationConfig(
-        seed=seed, duration_s=SESSION_S, protocol="study", lighting="random", sensor=sensor
+        seed=seed,
+        duration_s=SESSION_S,
+        protocol="study",
+        lighting="random",
+        sensor=sensor,
+        face_share=share,
     )
     person = sketch_person(config)
     if person is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mx_perception.action_units import AU_NUMBERS
+from mx_perception.event_views import scatter
 from mx_perception.pictures import PICTURE_CHANNELS, pictures
 from mx_perception.sequences import FaceSequence, Span
 from mx_perception.views import AugmentConfig, View, draw_view
@@ -170,41 +171,15 @@ def _events(
     """Counts, `(hops, 2, *size) uint8`."""
     first, last = view.sources(hops)
     begin, end = np.searchsorted(sequence.cells["hop"], [max(first, 0), max(last, 0)])
-    cells = sequence.cells[begin:end]
-    cells = np.repeat(cells, cells["count"])
-    p = cells["p"].astype(np.int64)
-    if augment is None or rng is None:
-        hop = cells["hop"].astype(np.int64) - view.first
-        place = np.stack([cells["y"], cells["x"]]).astype(np.int64)
-    else:
-        kept = rng.random(cells.size) >= rng.uniform(0, augment.drop)
-        cells, p = cells[kept], p[kept]
-        inside = rng.random((3, cells.size))
-        hop = np.floor(view.place_in_time(cells["hop"] + inside[0])).astype(np.int64)
-        p = 1 - p if view.speed < 0 else p
-        place = np.floor(view.place(np.stack([cells["y"], cells["x"]]) + inside[1:]))
-        place = place.astype(np.int64)
+    drop, noise, seed = 0.0, 0, 0
+    if augment is not None and rng is not None:
+        drop = rng.uniform(0, augment.drop)
         # Most windows get little noise, a few get much.
         mean = rng.uniform(0, 1) ** 2 * augment.noise * hops * sequence.size[0] * sequence.size[1]
-        extra = rng.random((4, rng.poisson(mean)))
-        hop = np.concatenate([hop, (extra[0] * hops).astype(np.int64)])
-        p = np.concatenate([p, (extra[1] * 2).astype(np.int64)])
-        noise = extra[2:] * np.array([sequence.size]).T
-        place = np.concatenate([place, noise.astype(np.int64)], 1)
-    return _histogram(hop, p, place, hops, sequence.size, size)
-
-
-def _histogram(
-    hop: np.ndarray,
-    p: np.ndarray,
-    place: np.ndarray,
-    hops: int,
-    crop: tuple[int, int],
-    size: tuple[int, int],
-) -> np.ndarray:
-    y, x = place
-    inside = (hop >= 0) & (hop < hops) & (y >= 0) & (y < crop[0]) & (x >= 0) & (x < crop[1])
-    cell = ((hop * 2 + p) * size[0] + y // (crop[0] // size[0])) * size[1]
-    cell += x // (crop[1] // size[1])
-    counts = np.bincount(cell[inside], minlength=hops * 2 * size[0] * size[1])
-    return np.minimum(counts, 255).astype(np.uint8).reshape(hops, 2, *size)
+        noise, seed = int(rng.poisson(mean)), int(rng.integers(1, 2**63))
+    counts = np.zeros((hops, 2, *size), np.uint8)
+    scatter(
+        sequence.cells[begin:end], view.first, view.middle, view.speed, view.matrix, sequence.size,
+        drop, noise, np.uint64(seed), counts,
+    )  # fmt: skip
+    return counts

@@ -23,7 +23,7 @@ from mx_capture.simulator.head import UNIT_ORDER, Pose
 from mx_capture.simulator.rgb_sensor import RgbSensorConfig
 from mx_capture.simulator.scene import Scene
 from mx_capture.simulator.script import Script
-from mx_capture.simulator.sketch_events import compose, look, warp
+from mx_capture.simulator.sketch_events import compose, look, needed, warp
 
 FARTHEST_SKETCHED_MM = 6.0
 """Larger movements are cut here: between levels far apart the images do not add up."""
@@ -136,7 +136,8 @@ class SketchedLight:
         """Linear luminance `(H, W) float32` at time t (s), without the light's gain."""
         person = self.person
         index, share, maps = schedule(person, self.script, np.array([t]))
-        compose(person.base, person.changes, person.left, index[0], share[0], self._composed)
+        area = needed(maps[0], *self._corner, self._shape, *person.base.shape)
+        compose(person.base, person.changes, person.left, index[0], share[0], *area, self._composed)
         seen = np.empty(self._shape, np.float32)
         warp(self._composed, person.cover, person.background, maps[0], *self._corner, seen)
         return seen

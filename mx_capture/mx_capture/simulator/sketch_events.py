@@ -6,25 +6,46 @@ import numpy as np
 from numba import njit
 
 CROP, PICTURE = 128, 64
+_LOG = (0.999981852, -0.499187475, 0.324409640, -0.208664410, 0.100281585, -0.023687057)
+"""log(1 + m) / m for 0 <= m <= 1, fitted."""
 CELL_DTYPE = np.dtype([("hop", "<u4"), ("x", "u1"), ("y", "u1"), ("p", "u1"), ("count", "u1")])
 """A pixel of a hop that is not empty."""
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def compose(base, changes, left, index, share, out):
-    """The sum of a base and the changes to it, each with its share on either side."""
-    height, width = base.shape
-    for y in range(height):
-        for x in range(width):
-            out[y, x] = base[y, x]
-    for k in range(len(index)):
-        if index[k] < 0:
-            break
-        change = changes[index[k]]
-        right, gain = share[k, 0], share[k, 1] - share[k, 0]
-        for y in range(height):
-            for x in range(width):
-                out[y, x] += change[y, x] * (right + gain * left[y, x])
+def compose(base, changes, left, index, share, rows, columns, out):
+    """The sum of a base and the changes to it, each with its share on either side.
+
+    Only `rows` and `columns` (first, last + 1) of `out` are written.
+    """
+    x0, x1 = columns
+    for y in range(rows[0], rows[1]):
+        line = out[y, x0:x1]
+        line[:] = base[y, x0:x1]
+        sides = left[y, x0:x1]
+        for k in range(len(index)):
+            if index[k] < 0:
+                break
+            change = changes[index[k], y, x0:x1]
+            right, gain = share[k, 0], share[k, 1] - share[k, 0]
+            for x in range(len(line)):
+                line[x] += change[x] * (right + gain * sides[x])
+
+
+@njit(cache=True)
+def needed(inverse, x0, y0, shape, height, width):
+    """Rows and columns of a sketch that `warp` reads for `shape` pixels from (x0, y0) on."""
+    low_x, high_x, low_y, high_y = width, 0, height, 0
+    for x in (x0, x0 + shape[1]):
+        for y in (y0, y0 + shape[0]):
+            u = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
+            v = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]
+            low_x, high_x = min(low_x, int(u) - 2), max(high_x, int(u) + 3)
+            low_y, high_y = min(low_y, int(v) - 2), max(high_y, int(v) + 3)
+    # What lies outside repeats the border.
+    low_x, low_y = min(max(low_x, 0), width - 2), min(max(low_y, 0), height - 2)
+    high_x, high_y = max(min(high_x, width), low_x + 2), max(min(high_y, height), low_y + 2)
+    return (low_y, high_y), (low_x, high_x)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
@@ -55,6 +76,34 @@ def warp(image, cover, background, inverse, x0, y0, out):
             out[row, column] = max(light, np.float32(0))
 
 
+@njit(cache=True, fastmath=True, error_model="numpy")
+def _settle(seen, dark, log_gain, bandwidth, line, level):
+    """Let `level` follow the logarithm of the light, at once where there is no `bandwidth`.
+
+    The logarithm is that of the exponent plus a polynomial of the mantissa, within 1e-5: the
+    library's is called pixel by pixel and would cost more than the rest.
+    """
+    light, power = line[0], line[1]
+    bits = light.view(np.int32)
+    for row in range(seen.shape[0]):
+        for x in range(len(light)):
+            light[x] = seen[row, x] + dark
+        for x in range(len(light)):
+            power[x] = np.float32((bits[x] >> 23) - 127)
+            bits[x] = (bits[x] & 0x7FFFFF) | 0x3F800000
+        for x in range(len(light)):
+            m = light[x] - np.float32(1)
+            log = np.float32(_LOG[5])
+            for k in range(4, -1, -1):
+                log = log * m + np.float32(_LOG[k])
+            target = log * m + power[x] * np.float32(0.6931471805599453) + log_gain
+            share = np.float32(1)
+            if bandwidth > 0:
+                speed = bandwidth * max(seen[row, x], np.float32(0.01))
+                share = speed / (np.float32(1) + speed)
+            level[row, x] += (target - level[row, x]) * share
+
+
 @njit(cache=True, error_model="numpy")
 def look(
     base, cover, changes, background, left, index, share, maps, log_gain, dark, bandwidth,
@@ -67,6 +116,7 @@ def look(
     composed = np.empty((height, width), np.float32)
     seen = np.empty((y1 - y0, x1 - x0), np.float32)
     level, memory = np.zeros_like(seen), np.zeros_like(seen)
+    line = np.empty((2, x1 - x0), np.float32)
     counts = np.zeros((2, CROP, CROP), np.uint8)
     out = np.empty(1 << 16, CELL_DTYPE)
     used = 0
@@ -80,27 +130,26 @@ def look(
     for row in range(y1 - y0):
         cell_y[row] = int(np.floor((y0 + row + 0.5 - roi[1]) * CROP / roi[3]))
     for step in range(len(maps)):
-        compose(base, changes, left, index[step], share[step], composed)
+        rows, columns = needed(maps[step], x0, y0, seen.shape, height, width)
+        compose(base, changes, left, index[step], share[step], rows, columns, composed)
         warp(composed, cover, background, maps[step], x0, y0, seen)
         while frame < len(frame_steps) and frame_steps[frame] == step:
             _picture(seen, cell_x, cell_y, np.exp(log_gain[step]), weights, pictures[frame])
             frame += 1
+        speed = bandwidth if step > 0 else np.float32(0)
+        _settle(seen, dark, log_gain[step], speed, line, level)
+        if step == 0:
+            for row in range(y1 - y0):
+                for column in range(x1 - x0):
+                    on = thresholds[0, y0 + row, x0 + column]
+                    off = thresholds[1, y0 + row, x0 + column]
+                    start = phase[y0 + row, x0 + column] * (on + off) - on
+                    memory[row, column] = level[row, column] + start
+            continue
         for row in range(y1 - y0):
             for column in range(x1 - x0):
-                light = seen[row, column]
-                target = np.log(light + dark) + log_gain[step]
                 on = thresholds[0, y0 + row, x0 + column]
                 off = thresholds[1, y0 + row, x0 + column]
-                if step == 0:
-                    level[row, column] = target
-                    start = phase[y0 + row, x0 + column] * (on + off) - on
-                    memory[row, column] = target + start
-                    continue
-                if bandwidth > 0:
-                    speed = bandwidth * max(light, np.float32(0.01))
-                    level[row, column] += (target - level[row, column]) * speed / (1 + speed)
-                else:
-                    level[row, column] = target
                 memory[row, column] -= leak
                 gap = level[row, column] - memory[row, column]
                 if -off < gap < on:
@@ -112,7 +161,7 @@ def look(
                 x, y = cell_x[column], cell_y[row]
                 if 0 <= x < CROP and 0 <= y < CROP:
                     counts[polarity, y, x] = min(counts[polarity, y, x] + number, 255)
-        if step == 0 or step % pieces:
+        if step % pieces:
             continue
         hop = step // pieces - 1
         while noise < len(noise_hop) and noise_hop[noise] == hop:

@@ -131,7 +131,7 @@ class AuNetwork(nn.Module):
 
     def step(self, x: Tensor, state: AuState) -> tuple[AuOutput, AuState]:
         """One hop for F faces; `x (F, P, H, W)`."""
-        taps = event_memory.remember(self._pooled(x), state.taps, self.config.tap_decay)
+        taps = event_memory.remember(self._pooled(x).float(), state.taps, self.config.tap_decay)
         signal, membranes = event_memory.seen(taps), []
         for layer, rested in enumerate(state[1:]):
             signal, mem = self.neurons[layer](self._current(layer, signal), rested[:, 0])
@@ -151,7 +151,15 @@ class AuNetwork(nn.Module):
         config, hops, batch = self.config, *x.shape[:2]
         first, every = (0, 1) if phase is None else (phase, config.phases)
         pooled = self._pooled(x.flatten(0, 1)).unflatten(0, (hops, batch))
-        signal = event_memory.seen_over_clip(pooled, config.taps, config.tap_decay, first, every)
+        half = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        signal = event_memory.seen_over_clip(
+            pooled,
+            config.taps,
+            config.tap_decay,
+            first,
+            every,
+            torch.bfloat16 if half else torch.float32,
+        )
         steps, sets = len(signal), 1
         if phase is None:  # hops side by side that belong to one turn of the phases
             signal = nn.functional.pad(signal, (0, 0) * 4 + (0, -steps % config.phases))
@@ -192,10 +200,9 @@ class AuNetwork(nn.Module):
         return copy.eval().requires_grad_(False)
 
     def _pooled(self, x: Tensor) -> Tensor:
-        x = x.float()
         pool = self.config.pool
         if pool > 1 and x.shape[-1] == self.config.width:
-            x = nn.functional.avg_pool2d(x, pool) * pool**2
+            x = nn.functional.avg_pool2d(x.float(), pool) * pool**2
         return x.clamp(max=self.config.count_limit)
 
     def _current(self, layer: int, signal: Tensor) -> Tensor:
