@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mx_capture.codecs import Evt3Encoder
 from mx_capture.config import Config, setting
 from mx_capture.devices.live import Stream
 from mx_capture.devices.uvc import UvcConfig, open_uvc
 from mx_capture.errors import MxError
-from mx_capture.simulator.event_sensor import EventSensor, EventSensorConfig
 from mx_capture.stream import Frame, Label, Packet, Source
 
 WARNING = (
@@ -58,6 +56,10 @@ class EventsFromFrames:
 
     def __init__(self, size: tuple[int, int], config: EmulationConfig) -> None:
         """`size` is (height, width) of the images, and so of the event sensor."""
+        # Other cameras start without waiting for the compiler.
+        from mx_capture.codecs import Evt3Encoder
+        from mx_capture.simulator.event_sensor import EventSensor, EventSensorConfig
+
         self.size = size
         self.counters: Counter[str] = Counter(emulated_events=0, images_out_of_order=0)
         self._sensor = EventSensor(

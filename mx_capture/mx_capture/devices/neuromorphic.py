@@ -17,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mx_capture.codecs import Evt3Encoder
 from mx_capture.devices.listing import UDEV_REMEDY, udev_rule
 from mx_capture.devices.neuromorphic_settings import (
     MODELS,
@@ -81,6 +80,9 @@ class NeuromorphicStream:
     """An open event camera; a `Stream`."""
 
     def __init__(self, model: Model, config: NeuromorphicConfig, device: Any) -> None:
+        # Other cameras start without waiting for the compiler.
+        from mx_capture.codecs import Evt3Encoder
+
         properties = device.properties()
         self._model, self._config, self._device = model, config, device
         self._height, self._width = int(properties.height), int(properties.width)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
 from mx_capture.errors import MxError
-from mx_capture.files.aedat4 import Aedat4Source
-from mx_capture.files.dat import DatSource
-from mx_capture.files.hdf5 import Hdf5Source
-from mx_capture.files.ncaltech import NCaltechSource
-from mx_capture.files.raw import RawSource
-from mx_capture.files.session import SessionSource
-from mx_capture.files.video import VideoSource
 from mx_capture.stream import Source
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
-READERS: dict[str, Callable[[Path], Source]] = {
-    ".raw": RawSource,
-    ".dat": DatSource,
-    ".aedat4": Aedat4Source,
-    ".h5": Hdf5Source,
-    ".hdf5": Hdf5Source,
-    ".bin": NCaltechSource,
-    **dict.fromkeys(VIDEO_SUFFIXES, VideoSource),
+READERS = {
+    ".raw": "raw.RawSource",
+    ".dat": "dat.DatSource",
+    ".aedat4": "aedat4.Aedat4Source",
+    ".h5": "hdf5.Hdf5Source",
+    ".hdf5": "hdf5.Hdf5Source",
+    ".bin": "ncaltech.NCaltechSource",
+    **dict.fromkeys(VIDEO_SUFFIXES, "video.VideoSource"),
 }
+"""Module and class by extension; only the one that is needed is imported."""
+_FOLDERS = "session.SessionSource"
 
 
 def open_source(path: str | Path) -> Source:
@@ -37,7 +33,7 @@ def open_source(path: str | Path) -> Source:
     if not path.exists():
         raise MxError(f"{path} does not exist; give the path of a recording, session or video")
     if path.is_dir():
-        return SessionSource(path)
+        return _reader(_FOLDERS)(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise MxError(
@@ -47,6 +43,14 @@ def open_source(path: str | Path) -> Source:
     try:
         if path.stat().st_size == 0:
             raise MxError(f"{path} is empty; copy or record it again")
-        return reader(path)
+        return _reader(reader)(path)
     except OSError as error:
         raise MxError(f"cannot read {path}: {error.strerror or error}; check its rights") from error
+
+
+def _reader(name: str) -> Callable[[Path], Source]:
+    module, _, reader = name.partition(".")
+    found: Callable[[Path], Source] = getattr(
+        importlib.import_module(f"mx_capture.files.{module}"), reader
+    )
+    return found

@@ -1,4 +1,7 @@
-"""The process of a node: DDS first, then the node, and an end that leaves nothing behind."""
+"""The process of a node: DDS first, then the node, and an end that leaves nothing behind.
+
+DDS finds the other nodes while Python imports what the node needs, so this imports little itself.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
@@ -19,28 +22,31 @@ from rclpy.node import Node
 
 from mx_capture import shared_memory
 from mx_capture.errors import MxError
-from mx_capture.node_setup import ManagedNode
+
+if TYPE_CHECKING:
+    from mx_capture.node_setup import ManagedNode
 
 _early: list[Node] = []
 """What joined DDS before the node is there."""
 
 
 def main() -> None:
-    """The executable `lib/<package>/<node>`: runs `main` of the module `<package>.nodes.<node>`.
-
-    DDS finds the other nodes in the time that Python takes to import what the node needs.
-    """
+    """The executable `lib/<package>/<node>`: runs `main` of the module `<package>.nodes.<node>`."""
     executable = Path(sys.argv[0])
     _join_dds(None)
+    # Numba imports it where it is installed, which takes 50 ms, and needs it to test itself only.
+    sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
     importlib.import_module(f"{executable.parent.name}.nodes.{executable.name}").main()
 
 
 def run(node_class: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> None:
     """Spin a node until a signal; exit 1 if it cannot start."""
-    # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
-    cv2.setNumThreads(1)
     if not _early:
         _join_dds(arguments)
+    import cv2
+
+    # Nodes share the cores of a robot: OpenCV's own threads would only wait for each other.
+    cv2.setNumThreads(1)
     node = None
     try:
         node = node_class()

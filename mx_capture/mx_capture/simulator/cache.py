@@ -16,8 +16,6 @@ from typing import IO
 from mx_capture.errors import MxError
 from mx_capture.files.session import SessionSource
 from mx_capture.simulator.config import SimulationConfig
-from mx_capture.simulator.sessions import record
-from mx_capture.simulator.source import SimulatedSource
 from mx_capture.stream import Source
 
 MOST_BYTES = 2_000_000_000
@@ -90,6 +88,10 @@ def _prune(root: Path) -> None:
 def _render(
     config: SimulationConfig, folder: Path, progress: Callable[[float], None] | None
 ) -> None:
+    # Who plays what is there starts without waiting for the compiler.
+    from mx_capture.simulator.sessions import record
+    from mx_capture.simulator.source import SimulatedSource
+
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
