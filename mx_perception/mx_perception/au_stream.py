@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mx_capture.errors import MxError
@@ -30,21 +31,12 @@ class AuStream:
         """Raises MxError when the checkpoint is unreadable or does not fit."""
         self.checkpoint: Checkpoint = load_checkpoint(folder, AU_KIND)
         self.action_units = self.checkpoint.action_units
-        self.session = open_session(self.checkpoint, threads)
         size = self.checkpoint.size
         self.input_shape = (size("polarities"), size("height"), size("width"))
         """(P, H, W) of one time bin."""
         self.hop_us = size("hop_us")
-        check_shape(self.checkpoint, self.session, "x", self.input_shape)
-        check_shape(self.checkpoint, self.session, "scores", (len(self.action_units),))
-        check_shape(self.checkpoint, self.session, "evidence", (len(CLIP_CLASSES),))
-        self.state_shapes: dict[str, tuple[int, ...]] = {
-            value.name: tuple(value.shape[1:])
-            for value in self.session.get_inputs()
-            if value.name != "x"
-        }
-        self._outputs = ["scores", "evidence", *(f"next_{name}" for name in self.state_shapes)]
-        self._states: dict[str, list[np.ndarray]] = {}
+        self._open(threads)
+        self._states: dict[str, Any] = {}
         self.evidence: dict[str, np.ndarray] = {}
         """Of the last step, per face: `(15,) float32`; its mean over a clip names the class
         (`clip_class`)."""
@@ -69,16 +61,10 @@ class AuStream:
         for face in faces:
             if face in reset or face not in self._states:
                 self._states[face] = self._rest()
-        states = [self._states[face] for face in faces]
-        batch = [_stacked([s[i] for s in states]) for i in range(len(self.state_shapes))]
         for index in range(bins):
-            x = _stacked([tensors[face][index] for face in faces])
-            inputs = dict(zip(self.state_shapes, batch, strict=True))
-            scores, evidence, *batch = self.session.run(self._outputs, {"x": x, **inputs})
-        for row, face in enumerate(faces):
-            self._states[face] = [state[row] for state in batch]
-            self.evidence[face] = evidence[row]
-        return {face: scores[row] for row, face in enumerate(faces)}
+            read = self._advance(faces, [tensors[face][index] for face in faces])
+        self.evidence |= {face: evidence for face, (_, evidence) in zip(faces, read, strict=True)}
+        return {face: scores for face, (scores, _) in zip(faces, read, strict=True)}
 
     def state(self, face_id: str) -> dict[str, np.ndarray]:
         """The membranes of a face after its last step, by name."""
@@ -95,8 +81,35 @@ class AuStream:
         """Faces with membranes."""
         return list(self._states)
 
-    def _rest(self) -> list[np.ndarray]:
+    def _open(self, threads: int) -> None:
+        self.session = open_session(self.checkpoint, threads)
+        check_shape(self.checkpoint, self.session, "x", self.input_shape)
+        check_shape(self.checkpoint, self.session, "scores", (len(self.action_units),))
+        check_shape(self.checkpoint, self.session, "evidence", (len(CLIP_CLASSES),))
+        self.state_shapes: dict[str, tuple[int, ...]] = {
+            value.name: tuple(value.shape[1:])
+            for value in self.session.get_inputs()
+            if value.name != "x"
+        }
+        self._outputs = ["scores", "evidence", *(f"next_{name}" for name in self.state_shapes)]
+
+    def _rest(self) -> Any:
+        """The state of a new face."""
         return [np.zeros(shape, np.float32) for shape in self.state_shapes.values()]
+
+    def _advance(
+        self, faces: Sequence[str], hops: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Step the states of `faces` by a hop `(P, H, W)` of each; their scores and evidence."""
+        states = [self._states[face] for face in faces]
+        batch = {
+            name: _stacked([state[i] for state in states])
+            for i, name in enumerate(self.state_shapes)
+        }
+        scores, evidence, *after = self.session.run(self._outputs, {"x": _stacked(hops), **batch})
+        for row, face in enumerate(faces):
+            self._states[face] = [state[row] for state in after]
+        return list(zip(scores, evidence, strict=True))
 
     def _check(self, face: str, tensor: np.ndarray) -> None:
         if tensor.dtype != np.uint8 or tensor.ndim != 4 or tensor.shape[1:] != self.input_shape:
@@ -106,7 +119,7 @@ class AuStream:
             )
 
 
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Along a new first axis; a single one is not copied."""
     return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
 

@@ -13,6 +13,7 @@ from mx_capture.tensorizer import StampedTensor, TensorizerConfig
 from mx_perception.action_units import au_name
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU
+from mx_perception.event_driven import EventDrivenStream
 
 
 def column_names(stream: AuStream) -> list[str]:
@@ -31,7 +32,7 @@ def session_scores(
     `stream` is taken as it is, so give a fresh one; the default weights if None. Several faces
     give several rows of the same time. `calibration` is the file of a session with two cameras.
     """
-    stream = stream or AuStream(DEFAULT_AU)
+    stream = stream or EventDrivenStream(DEFAULT_AU)
     _, height, width = stream.input_shape
     tensor = TensorConfig(height=height, width=width, hop_us=stream.hop_us)
     following: dict[str, int] = {}

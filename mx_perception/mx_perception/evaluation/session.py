@@ -28,7 +28,6 @@ from mx_capture.stream import Frame, Label, Packet, Source
 from mx_capture.tensorizer import StampedTensor, TensorizerConfig, crop_face
 
 from mx_perception.action_units import AU_NUMBERS
-from mx_perception.au_stream import AuStream
 from mx_perception.baselines import Integration
 from mx_perception.checkpoint import (
     DEFAULT_AU,
@@ -38,6 +37,7 @@ from mx_perception.checkpoint import (
 )
 from mx_perception.evaluation.frames import EVERY, grey
 from mx_perception.evaluation.gathered import Gathered
+from mx_perception.event_driven import EventDrivenStream
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter, SpotterConfig
 
@@ -76,7 +76,7 @@ class Evaluator:
     def __init__(self, config: EvaluationConfig) -> None:
         """Raises MxError for models that cannot be used."""
         self.config = config
-        self.au = AuStream(config.model or DEFAULT_AU)
+        self.au = EventDrivenStream(config.model or DEFAULT_AU)
         if self.au.action_units != AU_NUMBERS:
             raise MxError(
                 f"{self.au.checkpoint.folder}: action_units {self.au.action_units} differ from "

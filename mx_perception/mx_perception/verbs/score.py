@@ -15,8 +15,8 @@ from mx_capture.tensorizer import TensorizerConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU
+from mx_perception.event_driven import EventDrivenStream
 from mx_perception.session_scores import column_names, session_scores
 
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     source = open_source(options.session)
     if source.event_size is None:
         raise MxError(f"{options.session} has no events, and scores are read from events")
-    stream = AuStream(options.model or DEFAULT_AU)
+    stream = EventDrivenStream(options.model or DEFAULT_AU)
     calibration = calibration_file(Path(options.session))
     console = Console()
     partial = out.with_name(out.name + ".partial")
