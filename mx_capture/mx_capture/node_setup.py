@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 import traceback
 import typing
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ LATCHED_QOS = QoSProfile(
 )
 
 _INT64 = 2**63 - 1
-
+_REPORT_S = 1.0
 
 _REFUSED = {
     "refused_messages": "a subscriber does not take its messages in time; free a core, or end it"
@@ -105,7 +106,8 @@ class ManagedNode(LifecycleNode):
         _refuse_unknown_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self._report_again_s = 0.0
+        self.create_timer(_REPORT_S, self._publish_diagnostics)
 
     # What a node implements.
     def load(self) -> None:
@@ -211,6 +213,11 @@ class ManagedNode(LifecycleNode):
         """ROS time in nanoseconds."""
         return int(self.get_clock().now().nanoseconds)
 
+    def report_while_busy(self) -> None:
+        """Send the diagnostics from within long work, which keeps the timer waiting."""
+        if time.monotonic() >= self._report_again_s:
+            self._publish_diagnostics()
+
     def warn(self, text: str) -> None:
         """Log a warning, at most one every five seconds."""
         self.get_logger().warning(text, throttle_duration_sec=5.0)
@@ -285,6 +292,7 @@ class ManagedNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _publish_diagnostics(self) -> None:
+        self._report_again_s = time.monotonic() + _REPORT_S
         self.observe()
         self.health.facts["state"] = self._state_machine.current_state[1]
         report = self.health.report()

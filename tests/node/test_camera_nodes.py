@@ -7,14 +7,17 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from event_camera_msgs.msg import EventPacket
 from fake_neuromorphic import FakeDevice, FakeLibrary, Name
 from mx_capture.codecs import make_decoder
 from mx_capture.devices.emulated import WARNING
+from mx_capture.files import open_source
 from mx_capture.health import ERROR, OK
 from mx_capture.node_setup import EVENTS_QOS
 from mx_capture.nodes.event_camera_node import EventCameraNode
 from mx_capture.nodes.rgb_camera_node import RgbCameraNode
+from mx_capture.nodes.simulator_node import SimulatorNode
 from sensor_msgs.msg import Image
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "robot.launch.xml"
@@ -112,6 +115,20 @@ def test_a_webcam_is_an_rgb_camera_that_comes_back(graph, video):
     graph.until(lambda: report(node).values.get("video_device") == str(video))
     stamps = [image.header.stamp.sec * 10**9 + image.header.stamp.nanosec for image in images]
     assert stamps == sorted(set(stamps))
+
+
+def test_a_simulator_that_renders_says_so_and_that_it_is_done(graph, video, monkeypatch):
+    graph.start()
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+
+    def render(_, progress):
+        graph.until(lambda: progress(0.4) or heard)
+        return open_source(video)
+
+    monkeypatch.setattr("mx_capture.nodes.camera_node.simulated_session", render)
+    (node,) = graph.start(SimulatorNode)
+    assert heard[0].status[0].message == "rendering the simulated person, once: 40%"
+    assert report(node).level == OK
 
 
 def test_the_robots_launch_file_sets_only_what_the_nodes_know(graph, camera, video):

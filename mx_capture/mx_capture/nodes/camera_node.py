@@ -18,10 +18,12 @@ from mx_capture.conversions import (
 )
 from mx_capture.devices.live import LiveSource
 from mx_capture.errors import MxError
-from mx_capture.health import ERROR
+from mx_capture.health import ERROR, WARN
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, ManagedNode
 from mx_capture.nodes.listener import raise_it
 from mx_capture.player import Player, PlayerConfig
+from mx_capture.simulator.cache import simulated_session
+from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import EVENT_FRAME, RGB_FRAME, Frame, Label, Packet, Source
 from mx_msgs import msg as mx
 
@@ -62,6 +64,18 @@ class CameraNode(ManagedNode):
     def open(self) -> Source:
         """The source to play. Raises MxError."""
         raise MxError(f"{type(self).__name__} opens no source")
+
+    def open_simulated(self) -> Source:
+        """A simulated person. Rendering one takes a minute, once; meanwhile the node says so."""
+        source = simulated_session(self.config(SimulationConfig), self._tell_rendered)
+        self.health.solved("rendering")
+        return source
+
+    def _tell_rendered(self, share: float) -> None:
+        text = f"rendering the simulated person, once: {share:.0%}"
+        self.get_logger().info(text, throttle_duration_sec=5.0)
+        self.health.problem("rendering", text, level=WARN)
+        self.report_while_busy()
 
     def load(self) -> None:
         self.source = self.open()

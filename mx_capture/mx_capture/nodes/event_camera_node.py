@@ -14,7 +14,6 @@ from mx_capture.files import open_source
 from mx_capture.nodes.camera_node import CameraNode
 from mx_capture.nodes.executable import run
 from mx_capture.player import PlayerConfig
-from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Frame, Label, Packet, Source
 
@@ -53,7 +52,7 @@ class EventCameraNode(CameraNode):
         self.wanted = (Packet, Frame, Label) if both else (Packet,)
         self.joins_clock = simulated
         if simulated:
-            return simulated_session(self.config(SimulationConfig))
+            return self.open_simulated()
         if config.backend == "neuromorphic":
             self.wanted = (Packet, Frame)
             camera = self.config(NeuromorphicConfig)

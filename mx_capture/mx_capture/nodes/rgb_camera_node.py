@@ -12,7 +12,6 @@ from mx_capture.files import open_source
 from mx_capture.nodes.camera_node import CameraNode
 from mx_capture.nodes.executable import run
 from mx_capture.player import PlayerConfig
-from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Frame, Source
 
@@ -37,7 +36,7 @@ class RgbCameraNode(CameraNode):
         config = self.config(RgbCameraConfig)
         self.joins_clock = config.backend == "simulator"
         if self.joins_clock:
-            return simulated_session(self.config(SimulationConfig))
+            return self.open_simulated()
         if config.backend == "uvc":
             camera = self.config(UvcConfig)
             return LiveSource(lambda: open_uvc(camera))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mx_capture.nodes.camera_node import CameraNode
 from mx_capture.nodes.executable import run
 from mx_capture.player import PlayerConfig
-from mx_capture.simulator.cache import simulated_session
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.stream import Source
 
@@ -19,7 +18,7 @@ class SimulatorNode(CameraNode):
         super().__init__("simulator_node", PlayerConfig, SimulationConfig)
 
     def open(self) -> Source:
-        return simulated_session(self.config(SimulationConfig))
+        return self.open_simulated()
 
 
 def main() -> None:

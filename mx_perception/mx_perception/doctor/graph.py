@@ -58,12 +58,12 @@ def graph_checks(seen: Seen) -> Iterator[Check]:
 
 def _node(name: str, seen: Seen) -> Check:
     state, report = seen.states.get(name), seen.reports.get(name)
-    if state == "":
-        return Check(name, "does not answer", "end it and start it again; see its log")
     if report is not None and report[0] > 0:
         words = {1: "WARN", 2: "ERROR"}.get(report[0], "STALE")
         # The message of a report names its own remedy.
         return Check(name, words, report[1])
+    if state == "":
+        return Check(name, "does not answer", "end it and start it again; see its log")
     if state is not None and state != "active":
         following = "configure" if state == "unconfigured" else "activate"
         return Check(name, f"is {state}", f"ros2 lifecycle set {name} {following}; see its log")
