@@ -17,10 +17,9 @@ from mx_capture.simulator.sketch import (
 from mx_capture.simulator.source import SimulatedSource
 
 from mx_perception.dataset import Track
+from mx_perception.kinds import FIRST_PERSON, SKETCHED
 from mx_perception.sequences import FaceSequence, load_sequences, save_sequences, spans_of
 
-FIRST_PERSON = 1_000_000_000
-"""Seeds from here on are sketched; `./mx simulate` counts from small ones, so nobody is both."""
 NEUTRAL_PERSON = 700_000
 """Number of the first one who is at rest while thresholds are chosen."""
 SESSIONS = 3
@@ -108,7 +107,7 @@ def _session(person: PersonSketch, config: SimulationConfig) -> FaceSequence:
         f"yaw_deg={abs(np.degrees(person.yaw)):.1f}"
     )
     return FaceSequence(
-        subject=f"sketched{config.identity - FIRST_PERSON:05d}",
+        subject=f"{SKETCHED}{config.identity - FIRST_PERSON:05d}",
         session=f"sketched{config.seed}",
         condition=condition,
         hops=session.hops,

@@ -23,6 +23,7 @@ from mx_perception.clips import check_classes, clip_logits, evaluate_clips, micr
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
 from mx_perception.folds import Fold, default_folds, hold_out, make_folds
+from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import HIGHEST_RATE, AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import store_on_scores
@@ -40,6 +41,9 @@ class TrainAuConfig(Config):
 
     people: int = setting(
         0, "Sketched people to train on beside those of the data set", minimum=0, maximum=1_000_000
+    )
+    leave_out: str = setting(
+        "", "Kinds of sessions never to train on, such as 'sensor=640x480 threshold=0.24:'"
     )
     epochs: int = setting(30, "Passes over the training windows", minimum=1)
     patience: int = setting(
@@ -78,14 +82,15 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     cache = arguments.cache or out / "cache"
     sequences = read_dataset(arguments.dataset, cache, track)
     subjects = [sequence.subject for sequence in sequences]
-    folds = make_folds(subjects, arguments.folds or default_folds(subjects), config.seed)
-    folds = folds if arguments.folds else folds[:1]
-    for fold in folds:
+    groups = tested_groups(subjects, arguments.folds, config.people, config.seed)
+    for group in groups:
         # Before hours are spent on what nothing can be tested with.
-        tested = [sequence for sequence in sequences if sequence.subject in fold.test]
+        tested = [sequence for sequence in sequences if sequence.subject in group]
         check_classes(micro_windows(tested, config.hops), "test")
     sketched = list(sketched_people(config.people, cache, track))
-    names = tuple(sorted({sequence.subject for sequence in sketched}))
+    everybody = {sequence.subject for sequence in sequences + sketched}
+    folds = [Fold(tuple(sorted(everybody - set(group))), group) for group in groups]
+    several = len(folds) > 1
     network_config = AuNetworkConfig.from_arguments(arguments)
     network_config = dataclasses.replace(
         network_config, polarities=channels(network_config.modality)
@@ -93,12 +98,12 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     thresholds = config.neutral_minutes > 0 and network_config.modality == "events"
     results = []
     for number, fold in enumerate(folds):
-        fold = hold_out(Fold(fold.train + names, fold.test), config.validation, config.seed)
+        fold = hold_out(fold, config.validation, config.seed)
         results.append(
             train_fold(
                 sequences + sketched,
                 fold,
-                out / f"fold_{number}" if arguments.folds else out,
+                out / f"fold_{number}" if several else out,
                 config,
                 network_config,
                 AugmentConfig.from_arguments(arguments),
@@ -110,7 +115,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     if thresholds:
         neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, track))
         for number in range(len(folds)):
-            folder = out / f"fold_{number}" if arguments.folds else out
+            folder = out / f"fold_{number}" if several else out
             store_on_scores(folder, neutral, track)
     return {
         "classes": [au_name(number) for number in CLIP_CLASSES],
@@ -118,6 +123,22 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
         "baseline": _pooled(results, "baseline_confusion"),
         "folds": results,
     }
+
+
+def tested_groups(
+    subjects: Sequence[str], folds: str, people: int, seed: int
+) -> list[tuple[str, ...]]:
+    """The subjects that each training is tested on.
+
+    `folds` as `make_folds` takes it; `none` tests on all of them and trains on `people` sketched
+    ones; empty leaves a fifth out, once. Raises MxError for `none` without anybody to train on.
+    """
+    if folds == "none":
+        if not people:
+            raise MxError("--folds none trains on sketched people alone; give --people, too")
+        return [tuple(sorted(set(subjects)))]
+    groups = [fold.test for fold in make_folds(subjects, folds or default_folds(subjects), seed)]
+    return groups if folds else groups[:1]
 
 
 def _pooled(results: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -146,6 +167,10 @@ def train_fold(
     train, test, validation = (
         [s for s in sequences if s.subject in subjects]
         for subjects in (set(fold.train), set(fold.test), set(fold.validation))
+    )
+    left_out = parse_kinds(config.leave_out)
+    train, validation = (
+        [s for s in part if not is_of(kind(s), left_out)] for part in (train, validation)
     )
     first = clip_windows(train, config.hops, np.random.default_rng(0), config.neutral)
     check_classes(first, "training")

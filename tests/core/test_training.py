@@ -19,7 +19,7 @@ from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_score
 from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, sketch
-from mx_perception.train_au import TrainAuConfig, train_fold
+from mx_perception.train_au import TrainAuConfig, tested_groups, train_fold
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import clip_windows
 from safetensors.torch import load_file
@@ -146,6 +146,28 @@ def test_the_best_epoch_is_chosen_on_people_of_their_own(
     assert result["calibration_error"]["after"] < result["calibration_error"]["before"]
     recorded = json.loads((tmp_path / "au" / "model.json").read_text())["training"]
     assert recorded["validation_subjects"] == list(fold.validation)
+
+
+def test_the_data_set_can_be_the_test_alone() -> None:
+    subjects = ["s2", "s1", "s2"]
+    assert tested_groups(subjects, "none", 5, 0) == [("s1", "s2")]
+    assert (
+        len(tested_groups(subjects, "2", 5, 0)) == 2 and len(tested_groups(subjects, "", 0, 0)) == 1
+    )
+    with pytest.raises(MxError, match="--people"):
+        tested_groups(subjects, "none", 0, 0)
+
+
+def test_kinds_that_are_left_out_are_not_trained_on(
+    tmp_path: Path, sequences: list[FaceSequence]
+) -> None:
+    lights = ("lighting=dark", "lighting=dim", "lighting=office", "lighting=dark")
+    lit = [replace(s, condition=light) for s, light in zip(sequences, lights, strict=True)]
+    config = replace(QUICK, epochs=1, leave_out="lighting=dark,dim")
+    train_fold(lit, FOLD, tmp_path / "au", config, TINY, MILD, silent)
+    training = json.loads((tmp_path / "au" / "model.json").read_text())["training"]
+    assert training["spans"] == len(lit[2].spans)
+    assert training["settings"]["leave_out"] == "lighting=dark,dim"
 
 
 def test_calibration_makes_shifted_scores_right(sequences: list[FaceSequence]) -> None:

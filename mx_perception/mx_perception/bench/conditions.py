@@ -16,6 +16,7 @@ from mx_capture.simulator.action_units import FARTHEST_MM
 from rich.progress import track
 
 from mx_perception.checkpoint import DEFAULT_AU
+from mx_perception.kinds import kind
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import sketched_people
 from mx_perception.windows import NEUTRAL_CLASS, Window
@@ -32,6 +33,7 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "sway": (0.3, 0.55, 0.8, 1.05, 1.3),
     "yaw_deg": (0, 3, 6, 10, 25),
 }
+CATEGORIES = ("sensor", "lighting", "skin", "beard", "glasses", "age")
 
 
 def main(argv: list[str]) -> int:
@@ -85,7 +87,7 @@ def measure(checkpoint: Path, people: Sequence[FaceSequence]) -> dict[str, Any]:
             inside = (column >= low) & (column < high)
             bins.append(_bin(f"{low:g} to {high:g}", right[inside]))
         conditions[name] = [b for b in bins if b["clips"]]
-    for name in ("sensor", "lighting"):
+    for name in CATEGORIES:
         column = np.array([str(value.get(name)) for value in values])
         conditions[name] = [_bin(kind, right[column == kind]) for kind in sorted(set(column))]
     return {"clips": len(right), "accuracy": float(right.mean()), "conditions": conditions}
@@ -97,11 +99,11 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     conditions = figures["conditions"]
-    figure, axes = pyplot.subplots(2, (len(conditions) + 1) // 2, figsize=(13, 6), sharey=True)
+    figure, axes = pyplot.subplots(3, (len(conditions) + 2) // 3, figsize=(13, 9), sharey=True)
     for axis, (name, bins) in zip(axes.flat, conditions.items(), strict=False):
         accuracy = np.array([b["accuracy"] for b in bins])
         error = np.sqrt(accuracy * (1 - accuracy) / [b["clips"] for b in bins])
-        style = "o" if name in ("sensor", "lighting") else "o-"
+        style = "o" if name in CATEGORIES else "o-"
         axis.errorbar(range(len(bins)), 100 * accuracy, 100 * error, fmt=style, capsize=3)
         axis.axhline(100 / 15, linestyle="--", linewidth=1, color="tab:red")
         axis.set_xticks(range(len(bins)), [b["range"] for b in bins], rotation=30, ha="right")
@@ -117,7 +119,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
 
 def _values(window: Window, sequence: FaceSequence) -> dict[str, str]:
     """The conditions of a clip by name; displacement only of an expression."""
-    values = dict(part.split("=", 1) for part in sequence.condition.split())
+    values = kind(sequence)
     if window.span is not None and window.label != NEUTRAL_CLASS:
         millimetres = window.span.intensity[0] * FARTHEST_MM[window.span.au[0]]
         values["displacement px"] = str(PX_PER_MM * millimetres)
