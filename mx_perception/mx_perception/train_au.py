@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     cache = arguments.cache or out / "cache"
     sequences = read_dataset(arguments.dataset, cache, track)
     subjects = [sequence.subject for sequence in sequences]
-    groups = tested_groups(subjects, arguments.folds, config.people, config.seed)
+    groups = held_out_groups(subjects, arguments.folds, config.people, config.seed)
     for group in groups:
         # Before hours are spent on what nothing can be tested with.
         tested = [sequence for sequence in sequences if sequence.subject in group]
@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     }
 
 
-def tested_groups(
+def held_out_groups(
     subjects: Sequence[str], folds: str, people: int, seed: int
 ) -> list[tuple[str, ...]]:
     """The subjects that each training is tested on.

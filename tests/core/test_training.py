@@ -19,7 +19,7 @@ from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_score
 from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, sketch
-from mx_perception.train_au import TrainAuConfig, tested_groups, train_fold
+from mx_perception.train_au import TrainAuConfig, held_out_groups, train_fold
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import clip_windows
 from safetensors.torch import load_file
@@ -150,12 +150,13 @@ def test_the_best_epoch_is_chosen_on_people_of_their_own(
 
 def test_the_data_set_can_be_the_test_alone() -> None:
     subjects = ["s2", "s1", "s2"]
-    assert tested_groups(subjects, "none", 5, 0) == [("s1", "s2")]
+    assert held_out_groups(subjects, "none", 5, 0) == [("s1", "s2")]
     assert (
-        len(tested_groups(subjects, "2", 5, 0)) == 2 and len(tested_groups(subjects, "", 0, 0)) == 1
+        len(held_out_groups(subjects, "2", 5, 0)) == 2
+        and len(held_out_groups(subjects, "", 0, 0)) == 1
     )
     with pytest.raises(MxError, match="--people"):
-        tested_groups(subjects, "none", 0, 0)
+        held_out_groups(subjects, "none", 0, 0)
 
 
 def test_kinds_that_are_left_out_are_not_trained_on(
