@@ -16,7 +16,7 @@ from mx_capture.simulator.action_units import FARTHEST_MM
 from rich.progress import track
 
 from mx_perception.checkpoint import DEFAULT_AU
-from mx_perception.kinds import kind
+from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import sketched_people
 from mx_perception.windows import NEUTRAL_CLASS, Window
@@ -34,6 +34,7 @@ EDGES: Mapping[str, tuple[float, ...]] = {
     "yaw_deg": (0, 3, 6, 10, 25),
 }
 CATEGORIES = ("sensor", "lighting", "skin", "beard", "glasses", "age")
+"""Conditions without an order."""
 
 
 def main(argv: list[str]) -> int:
@@ -45,15 +46,21 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_AU, help="folder of the weights")
     parser.add_argument("--people", type=int, default=60, help="people to sketch (default: 60)")
+    parser.add_argument(
+        "--kinds",
+        default="",
+        help="kinds of sessions to tell apart from the rest, as --leave-out of ./mx train au",
+    )
     parser.add_argument("--cache", type=Path, help="folder that keeps the sketches")
     parser.add_argument("--picture", type=Path, help="draw the curves into this PNG")
     arguments = parser.parse_args(argv)
     if arguments.people < 1:
         raise MxError(f"--people must be at least 1, not {arguments.people}")
+    kinds = parse_kinds(arguments.kinds)
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
         people = list(sketched_people(arguments.people, cache, track, UNSEEN))
-    figures = measure(arguments.checkpoint, people)
+    figures = measure(arguments.checkpoint, people, kinds)
     for name, bins in figures["conditions"].items():
         shown = ", ".join(f"{b['range']} {100 * b['accuracy']:.0f}% of {b['clips']}" for b in bins)
         print(f"{name}: {shown}")
@@ -66,8 +73,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def measure(checkpoint: Path, people: Sequence[FaceSequence]) -> dict[str, Any]:
-    """Accuracy over all clips and per bin of each condition of EDGES, and per sensor."""
+def measure(
+    checkpoint: Path, people: Sequence[FaceSequence], kinds: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Accuracy over all clips, per bin of EDGES, per category, and of `kinds` against the rest."""
     from mx_perception.clips import clip_logits, micro_windows, outputs
     from mx_perception.networks.export import load_au
 
@@ -90,6 +99,9 @@ def measure(checkpoint: Path, people: Sequence[FaceSequence]) -> dict[str, Any]:
     for name in CATEGORIES:
         column = np.array([str(value.get(name)) for value in values])
         conditions[name] = [_bin(kind, right[column == kind]) for kind in sorted(set(column))]
+    if kinds:
+        named = np.array([is_of(value, kinds) for value in values])
+        conditions["kinds"] = [_bin("named", right[named]), _bin("the rest", right[~named])]
     return {"clips": len(right), "accuracy": float(right.mean()), "conditions": conditions}
 
 
@@ -103,7 +115,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
     for axis, (name, bins) in zip(axes.flat, conditions.items(), strict=False):
         accuracy = np.array([b["accuracy"] for b in bins])
         error = np.sqrt(accuracy * (1 - accuracy) / [b["clips"] for b in bins])
-        style = "o" if name in CATEGORIES else "o-"
+        style = "o-" if name in EDGES else "o"
         axis.errorbar(range(len(bins)), 100 * accuracy, 100 * error, fmt=style, capsize=3)
         axis.axhline(100 / 15, linestyle="--", linewidth=1, color="tab:red")
         axis.set_xticks(range(len(bins)), [b["range"] for b in bins], rotation=30, ha="right")
