@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,24 +42,35 @@ def sketched_people(
     `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
     """
     for number in track(range(first, first + count), description="sketching people"):
-        path = cache / f"person_{number:05d}.npz"
-        if not path.is_file():
-            save_sequences(path, sketch(FIRST_PERSON + number))
-        yield from load_sequences([path])
+        yield from _kept(cache / f"person_{number:05d}.npz", sketch, number)
+
+
+def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterator[FaceSequence]:
+    """A minute each of `count` people who show no expression, otherwise as `sketched_people`.
+
+    They blink, speak, look about and sway.
+    """
+    for number in track(range(first, first + count), description="sketching people at rest"):
+        yield from _kept(cache / f"neutral_{number:05d}.npz", sketch_at_rest, number)
+
+
+def _kept(path: Path, draw: Callable[[int], list[FaceSequence]], number: int) -> list[FaceSequence]:
+    if not path.is_file():
+        save_sequences(path, draw(FIRST_PERSON + number))
+    return load_sequences([path])
 
 
 def sketch(seed: int) -> list[FaceSequence]:
     """The sessions of one person; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
     sensor = str(rng.choice(list(_SENSORS), p=list(_SENSORS.values())))
-    share = float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
     config = SimulationConfig(
         seed=seed,
         duration_s=SESSION_S,
         protocol="study",
         lighting="random",
         sensor=sensor,
-        face_share=share,
+        face_share=_face_share(sensor, rng),
     )
     person = sketch_person(config)
     if person is None:
@@ -67,22 +78,24 @@ def sketch(seed: int) -> list[FaceSequence]:
     return [_session(person, _drawn(config, number, rng)) for number in range(SESSIONS)]
 
 
-def neutral_people(count: int, first: int, track: Track) -> Iterator[FaceSequence]:
-    """A minute each of `count` people, from number `first` on, who show no expression.
+def sketch_at_rest(seed: int) -> list[FaceSequence]:
+    """A minute of one person without an expression; nothing if the face is not found."""
+    sensor = list(_SENSORS)[seed % len(_SENSORS)]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
+    config = SimulationConfig(
+        seed=seed,
+        duration_s=NEUTRAL_S,
+        protocol="neutral",
+        lighting="random",
+        sensor=sensor,
+        face_share=_face_share(sensor, rng),
+    )
+    person = sketch_person(config)
+    return [] if person is None else [_session(person, replace(config, identity=seed))]
 
-    They blink, speak, look about and sway. A person whose face is not found is left out.
-    """
-    for number in track(range(first, first + count), description="sketching people at rest"):
-        config = SimulationConfig(
-            seed=FIRST_PERSON + number,
-            duration_s=NEUTRAL_S,
-            protocol="neutral",
-            lighting="random",
-            sensor=list(_SENSORS)[number % len(_SENSORS)],
-        )
-        person = sketch_person(config)
-        if person is not None:
-            yield _session(person, replace(config, identity=config.seed))
+
+def _face_share(sensor: str, rng: np.random.Generator) -> float:
+    return float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
 
 
 def _drawn(base: SimulationConfig, number: int, rng: np.random.Generator) -> SimulationConfig:

@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
             )
         )
     if thresholds:
-        neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, track))
+        neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, cache, track))
         for number in range(len(folds)):
             folder = out / f"fold_{number}" if several else out
             store_on_scores(folder, neutral, track)

@@ -80,9 +80,12 @@ def test_the_bench_spots_in_sketched_people(
 
 
 def test_neutral_minutes_are_of_different_people_and_hold_no_expression(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sketched, "NEUTRAL_S", 2.0)
-    one, two = sketched.neutral_people(2, bench.UNSEEN, lambda numbers, description: numbers)
+    people = (2, bench.UNSEEN, tmp_path, lambda numbers, description: numbers)
+    one, two = sketched.neutral_people(*people)
+    monkeypatch.setattr(sketched, "sketch_at_rest", None)  # what was drawn is kept
+    assert [s.subject for s in sketched.neutral_people(*people)] == [one.subject, two.subject]
     assert one.subject != two.subject and one.spans == two.spans == ()
     assert len(one.cells) > 0

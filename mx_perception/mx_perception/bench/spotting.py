@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--people", type=int, default=40, help="who show expressions (default: %(default)s)"
     )
-    parser.add_argument("--cache", type=Path, help="folder that keeps the sketches of the people")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the sketches")
     arguments = parser.parse_args(argv)
     if arguments.minutes < 1 or arguments.people < 1:
         raise MxError(
@@ -42,9 +42,10 @@ def main(argv: list[str]) -> int:
         )
     stream = AuStream(arguments.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
-        people = sketched_people(arguments.people, arguments.cache or Path(folder), track, UNSEEN)
+        cache = arguments.cache or Path(folder)
+        people = sketched_people(arguments.people, cache, track, UNSEEN)
         expressions = _spotted(people, stream)
-    neutral = _spotted(neutral_people(arguments.minutes, UNSEEN, track), stream)
+        neutral = _spotted(neutral_people(arguments.minutes, UNSEEN, cache, track), stream)
     if not expressions.minutes or not neutral.minutes:
         raise MxError("no face was found in the sketches; raise --people and --minutes")
     figures = {"expressions": expressions.report(), "neutral": neutral.report()}
