@@ -131,8 +131,11 @@ class Tensorizer:
         if self.stream is not None:
             self._hand_over_faces(self.stream)
 
-    def add_frame(self, frame: Frame, rois: Rois) -> list[FaceCrop]:
-        """The face crops of an RGB frame; opens its frame tensors (see `frame_tensors`)."""
+    def add_frame(self, frame: Frame, rois: Rois) -> Iterator[FaceCrop]:
+        """The face crops of an RGB frame, made as they are read.
+
+        Opens the frame's tensors (see `frame_tensors`), whether they are read or not.
+        """
         self.clock.observe_frame(frame.stamp_ns)
         if self._last_frame is not None:
             start_ns, start_rois = self._last_frame
@@ -143,10 +146,10 @@ class Tensorizer:
                 self.counters["frame_tensors_without_events"] += 1
         self._last_frame = (frame.stamp_ns, rois)
         size = self.config.width, self.config.height
-        return [
+        return (
             FaceCrop(face, frame.stamp_ns, crop_face(frame.image, roi, size))
             for face, roi in rois.items()
-        ]
+        )
 
     def frame_tensors(self) -> Iterator[StampedTensor]:
         """Tensors between two RGB frames whose events are all here now.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -87,11 +88,7 @@ def psnr(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> fl
 
     `mask (H, W) bool` restricts it; an empty mask gives NaN.
     """
-    squares = ((one.astype(np.float64) - two) / 255.0) ** 2
-    if squares.ndim == 3:
-        squares = squares.mean(2)
-    error = squares.mean() if mask is None else squares[mask].mean() if mask.any() else np.nan
-    return float(-10.0 * np.log10(error)) if error != 0 else float("inf")
+    return _decibels(_squares(one, two), mask)
 
 
 def ssim(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -100,7 +97,7 @@ def ssim(one: np.ndarray, two: np.ndarray, mask: np.ndarray | None = None) -> fl
     K is 0.01 and 0.03, the range 1; colour is averaged over channels. Whole windows only: a border
     of 5 pixels counts for nothing. An empty mask gives NaN.
     """
-    return _mean_inside(_ssim_map(one, two), mask)
+    return _mean_inside(_ssim_map(_Moments.of(one), _Moments.of(two)), mask)
 
 
 FRAME_QUALITIES = ("psnr", "ssim", "psnr_motion", "ssim_motion")
@@ -110,10 +107,20 @@ HIGHEST_DB = 60.0
 
 def frame_quality(one: np.ndarray, two: np.ndarray, mask: np.ndarray) -> list[float]:
     """The FRAME_QUALITIES of one picture against another; `_motion` inside `mask`, NaN if empty."""
-    similarity = _ssim_map(one, two)
-    values = [psnr(one, two), _mean_inside(similarity), psnr(one, two, mask)]
-    values.append(_mean_inside(similarity, mask))
-    return [min(value, HIGHEST_DB) if not np.isnan(value) else value for value in values]
+    return frame_qualities([one], two, mask)[0]
+
+
+def frame_qualities(
+    pictures: Sequence[np.ndarray], target: np.ndarray, mask: np.ndarray
+) -> list[list[float]]:
+    """The `frame_quality` of several pictures against one, for which they share the work."""
+    wanted, found = _Moments.of(target), []
+    for picture in pictures:
+        squares, similarity = _squares(picture, target), _ssim_map(_Moments.of(picture), wanted)
+        values = [_decibels(squares), _mean_inside(similarity)]
+        values += [_decibels(squares, mask), _mean_inside(similarity, mask)]
+        found.append([v if np.isnan(v) else min(v, HIGHEST_DB) for v in values])
+    return found
 
 
 def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarray:
@@ -127,14 +134,37 @@ def motion_mask(key: np.ndarray, target: np.ndarray, level: int = 8) -> np.ndarr
     return cv2.dilate(moved.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
 
 
-def _ssim_map(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    a, b = (np.float32(1 / 255) * picture.astype(np.float32) for picture in (one, two))
-    mean_a, mean_b = _blur(a), _blur(b)
-    var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
-    shared = _blur(a * b) - mean_a * mean_b
+def _squares(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Squared difference of each pixel `(H, W) float64`, data range 1."""
+    squares = ((one.astype(np.float64) - two) / 255.0) ** 2
+    return squares if squares.ndim == 2 else squares.mean(2)
+
+
+def _decibels(squares: np.ndarray, mask: np.ndarray | None = None) -> float:
+    error = squares.mean() if mask is None else squares[mask].mean() if mask.any() else np.nan
+    return float(-10.0 * np.log10(error)) if error != 0 else float("inf")
+
+
+class _Moments(NamedTuple):
+    """A picture 0..1 and what its window around each pixel holds, float32."""
+
+    picture: np.ndarray
+    mean: np.ndarray
+    mean_square: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def of(cls, picture: np.ndarray) -> _Moments:
+        scaled = np.float32(1 / 255) * picture.astype(np.float32)
+        mean = _blur(scaled)
+        return cls(scaled, mean, mean**2, _blur(scaled * scaled) - mean**2)
+
+
+def _ssim_map(a: _Moments, b: _Moments) -> np.ndarray:
+    shared = _blur(a.picture * b.picture) - a.mean * b.mean
     c1, c2 = 0.01**2, 0.03**2
-    values = ((2 * mean_a * mean_b + c1) * (2 * shared + c2)) / (
-        (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
+    values = ((2 * a.mean * b.mean + c1) * (2 * shared + c2)) / (
+        (a.mean_square + b.mean_square + c1) * (a.variance + b.variance + c2)
     )
     return values if values.ndim == 2 else values.mean(2)
 

@@ -41,7 +41,7 @@ def session_scores(
         tensorizer=TensorizerConfig(clock=clock),
         registration=RegistrationConfig(calibration=calibration),
     )
-    for item in Pipeline(config).run(source):
+    for item in Pipeline(config, crops=False).run(source):
         if not isinstance(item, StampedTensor):
             continue
         window = item.tensor

@@ -126,13 +126,15 @@ class Spotter:
         if face is None:
             face = self._faces[face_id] = _Face([_Unit() for _ in self.action_units])
         face.stamp_ns = stamp_ns
-        self._watch_blink(face, stamp_ns, scores)
-        for index, au in enumerate(self.action_units):
-            held = au in EYELIDS and stamp_ns < face.blink_until_ns
-            score = 0.0 if held else float(scores[index])
-            unit = face.units[index]
-            on_score = self.on_scores[index]
+        values = np.asarray(scores).tolist()
+        self._watch_blink(face, stamp_ns, values)
+        for index, (au, score) in enumerate(zip(self.action_units, values, strict=True)):
+            if au in EYELIDS and stamp_ns < face.blink_until_ns:
+                score = 0.0
+            unit, on_score = face.units[index], self.on_scores[index]
             off_score = min(self.config.off_score, on_score)
+            if score < off_score and unit.rise_ns < 0:
+                continue  # as it was: most units rest most of the time
             for phase in self._advance(unit, stamp_ns, score, on_score, off_score):
                 found.append(self._message(face_id, au, phase, unit, stamp_ns))
             if score < off_score:
@@ -151,11 +153,9 @@ class Spotter:
                 found.append(self._message(face_id, au, OFFSET, unit, face.stamp_ns))
         return found
 
-    def _watch_blink(self, face: _Face, stamp_ns: int, scores: np.ndarray) -> None:
-        if any(au not in self.action_units for au in BLINK_PAIR):
-            return
-        pair = [scores[list(self.action_units).index(au)] for au in BLINK_PAIR]
-        if min(pair) > self.config.blink_score:
+    def _watch_blink(self, face: _Face, stamp_ns: int, scores: list[float]) -> None:
+        pair = [s for au, s in zip(self.action_units, scores, strict=True) if au in BLINK_PAIR]
+        if len(pair) == len(BLINK_PAIR) and min(pair) > self.config.blink_score:
             face.blink_until_ns = stamp_ns + 1000 * self.config.blink_hold_us
 
     def _advance(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from drawn_face import drawn_face
 from mx_capture.errors import MxError
+from mx_capture.face_finder import _brightness, _is_dark
 from mx_capture.faces.detector import Detection, FaceDetector, FaceDetectorConfig
 from mx_capture.faces.events import prepare_event_image
 from mx_capture.faces.tracker import FaceTracker, TrackerConfig
@@ -52,6 +53,16 @@ def test_no_face_in_flat_images_and_a_clear_error_for_others():
         detector.detect(np.zeros((90, 120)))
     with pytest.raises(MxError, match=r"\(90, 120, 4\)"):
         detector.detect(np.zeros((90, 120, 4), np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (20, 30, 3), (180, 240, 3)])
+def test_dark_is_what_is_dark_as_a_whole(shape: tuple[int, ...]) -> None:
+    rng, level = np.random.default_rng(0), 12.0
+    for brightest in range(12, 40):
+        image = rng.integers(0, brightest, shape, dtype=np.uint8)
+        image[: shape[0] // 3] = rng.integers(0, 60)
+        assert _is_dark(image, level) == (_brightness(image) < level)
+    assert not _is_dark(np.full(shape, 12, np.uint8), level)
 
 
 def test_a_face_cut_by_the_border_stays_found():

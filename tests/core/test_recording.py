@@ -59,7 +59,11 @@ def same(a, b):
 
 def test_messages_survive_cdr():
     packet = Packet(1_700_000_000_123_456_789, 7, "evt3", 480, 640, 9, b"abc")
-    assert cdr.packet_from_cdr(cdr.packet_to_cdr(packet, "f")) == packet
+    for frame_id in ("", "f", "event_camera"):
+        for encoding in ("evt3", "libcaer_cmp"):
+            told = replace(packet, encoding=encoding)
+            data = cdr.packet_to_cdr(told, frame_id)
+            assert cdr.packet_from_cdr(data) == cdr._usual_packet(data) == told
     label = Label("s", (4,), (0.125,), 1, 2, 3_000_000_001, "protocol", "dim")
     assert cdr.label_from_cdr(cdr.label_to_cdr(label, "f")) == label
     for image in (np.arange(24, dtype=np.uint8).reshape(2, 4, 3), np.zeros((3, 5), np.uint8)):
@@ -67,8 +71,17 @@ def test_messages_survive_cdr():
         assert same(frame, cdr.frame_from_cdr(cdr.frame_to_cdr(frame, "f")))
     info = cdr.read_message(cdr.camera_info_to_cdr((480, 640), 1, "f"), cdr.CAMERA_INFO_TYPE)
     assert (info.height, info.width, info.k[0]) == (480, 640, 0)
-    with pytest.raises(MxError, match="no valid"):
-        cdr.packet_from_cdr(b"\x00\x01")
+    for damaged in (b"\x00\x01", data[:40], data[:-1]):
+        with pytest.raises(MxError, match="no valid"):
+            cdr.packet_from_cdr(damaged)
+
+
+def test_packets_of_big_endian_machines_are_read():
+    packet = Packet(1_700_000_000_123_456_789, 7, "evt3", 480, 640, 9, b"abc")
+    message = cdr.read_message(cdr.packet_to_cdr(packet, "f"), cdr.PACKET_TYPE)
+    data = bytes(typestore().serialize_cdr(message, cdr.PACKET_TYPE, little_endian=False))
+    assert cdr._usual_packet(data) is None
+    assert cdr.packet_from_cdr(data) == packet
 
 
 def image_cdr(encoding, size, count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -229,7 +230,8 @@ def _whole(height: int, width: int) -> Roi:
     return Roi((width - side) / 2, (height - side) / 2, side, side)
 
 
-def _tiles(height: int, width: int, smallest_px: int) -> list[Roi]:
+@cache
+def _tiles(height: int, width: int, smallest_px: int) -> tuple[Roi, ...]:
     """Overlapping square views for faces down to `smallest_px`; empty if the whole image does.
 
     Their sides fall geometrically by at most `_TILE_RATIO`, so that every size is covered.
@@ -245,7 +247,7 @@ def _tiles(height: int, width: int, smallest_px: int) -> list[Roi]:
             for length in (width, height)
         )
         views += [Roi(float(x), float(y), side, side) for y in rows for x in columns]
-    return views
+    return tuple(views)
 
 
 def _view_around(face: Roi) -> Roi:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,14 @@ def bag_folder(path: Path) -> Path:
 @contextmanager
 def open_bag(bag: Path) -> Iterator[AnyReader]:
     """A rosbags reader; what is wrong with the bag comes out as MxError."""
+    with _errors_of(bag), AnyReader([bag], default_typestore=typestore()) as reader:
+        yield reader
+
+
+@contextmanager
+def _errors_of(bag: Path) -> Iterator[None]:
     try:
-        with AnyReader([bag], default_typestore=typestore()) as reader:
-            yield reader
+        yield
     except (AnyReaderError, ReaderError) as error:
         line = str(error).splitlines()[0]
         raise MxError(f"{bag} cannot be read: {line}; try `./mx recover {bag}`") from error
@@ -67,7 +73,8 @@ class SessionSource:
         self.name = self.path.resolve().name
         self.bag = bag_folder(self.path)
         self.annotations = read_annotations(self.path)
-        with open_bag(self.bag) as reader:
+        with ExitStack() as stack:
+            reader = stack.enter_context(open_bag(self.bag))
             self.topics = {kind: _choose(reader, kind, topics or {}, self.bag) for kind in _READ}
             if self.topics["events"] is None and self.topics["frames"] is None:
                 known = ", ".join(sorted(reader.topics)) or "nothing"
@@ -76,6 +83,9 @@ class SessionSource:
             self.duration_ns = reader.duration
             self.event_size = self._first_size(reader, "events")
             self.frame_size = self._first_size(reader, "frames")
+            # Opening takes as long as reading some seconds: the first run goes on with this reader.
+            self._opened: AnyReader | None = reader
+            weakref.finalize(self, stack.pop_all().close)
 
     def __iter__(self) -> Iterator[Packet | Frame | Label]:
         return in_stamp_order(self._messages())
@@ -93,7 +103,8 @@ class SessionSource:
 
     def _messages(self) -> Iterator[Packet | Frame | Label]:
         labels = sorted(self.annotations, key=lambda label: label.offset_ns)
-        with open_bag(self.bag) as reader:
+        opened, self._opened = self._opened, None
+        with _errors_of(self.bag), nullcontext(opened) if opened else open_bag(self.bag) as reader:
             for kind, connection, time_ns, data in self._raw(reader, *_READ):
                 while labels and labels[0].offset_ns <= time_ns:
                     yield labels.pop(0)

@@ -18,7 +18,9 @@ from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.sessions import record
 from mx_capture.simulator.source import SimulatedSource
 from mx_capture.stream import Frame
+from mx_capture.tensorizer import StampedTensor
 
+from mx_perception.au_stream import AuStream
 from mx_perception.evaluation.session import EvaluationConfig, Evaluator, evaluator_pipeline
 from mx_perception.reconstruction import Reconstructor
 
@@ -48,6 +50,12 @@ def main(argv: list[str]) -> int:
     print(f"{figures['times_real_time']:.1f} times real time on a core; for a second of session:")
     for name, value in figures["ms_per_second"].items():
         print(f"  {name:<24}{value:7.1f} ms")
+    hop = figures["hop_ms"]
+    if hop:
+        print(
+            f"a hop of Action Units: p50 {hop['here']:.2f} ms, and {hop['live']:.2f} ms of "
+            "model.onnx, as nodes run it"
+        )
     frame = figures["frame_ms"]
     print(f"a reconstructed frame: p50 {frame['p50']:.2f} ms, p95 {frame['p95']:.2f} ms")
     write_json(figures, arguments.json)
@@ -77,6 +85,7 @@ def measure(session: Path, repeats: int) -> dict[str, Any]:
         "cpu_s": total,
         "wall_s": best.timing["wall_s"],
         "ms_per_second": {name: 1e3 * value / seconds for name, value in parts.items()},
+        "hop_ms": _hop_times(session, evaluator),
         "frames_reconstructed": len(best.timing["frame_ms"]),
         "frame_ms": _frame_times(evaluator.reconstructor),
         "event_size": best.figures["event_size"],
@@ -98,6 +107,25 @@ def _faces(session: Path, evaluator: Evaluator) -> float:
     for frame in frames:
         pipeline.finder.in_frame(frame)
     return time.process_time() - began
+
+
+def _hop_times(session: Path, evaluator: Evaluator, count: int = 500) -> dict[str, float]:
+    """Medians of CPU time, ms, of the same hops here and as a node reads them, taking turns."""
+    streams = {"here": evaluator.au, "live": AuStream(evaluator.au.checkpoint.folder)}
+    evaluator.au.forget(evaluator.au.faces)
+    times: dict[str, list[float]] = {name: [] for name in streams}
+    pipeline = Pipeline(evaluator_pipeline(evaluator, session), crops=False)
+    for item in pipeline.run(open_source(session)):
+        if not isinstance(item, StampedTensor):
+            continue
+        tensor = item.tensor
+        for name, stream in streams.items():
+            began = time.thread_time()
+            stream.step({tensor.face_id: tensor.data})
+            times[name].append((time.thread_time() - began) * 1e3)
+        if len(times["live"]) == count:
+            break
+    return {name: float(np.median(values)) for name, values in times.items() if values}
 
 
 def _frame_times(reconstructor: Reconstructor, count: int = 300) -> dict[str, float]:

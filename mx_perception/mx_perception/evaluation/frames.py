@@ -45,8 +45,8 @@ class FrameScores:
         integrated = self.integration(key[np.newaxis], events)[0]
         pictures = dict(zip(METHODS, (frame, key, integrated), strict=True))
         row: dict[str, Any] = {"end_ns": end_ns, "age_ms": age_ms, "moved": float(mask.mean())}
-        for name, picture in pictures.items():
-            values = metrics.frame_quality(picture, target, mask)
+        qualities = metrics.frame_qualities(list(pictures.values()), target, mask)
+        for name, values in zip(METHODS, qualities, strict=True):
             row[name] = [None if np.isnan(value) else round(value, 4) for value in values]
         self.rows.append(row)
         if mask.sum() >= 50:

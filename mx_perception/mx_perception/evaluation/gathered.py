@@ -57,7 +57,8 @@ class Gathered:
         fits = data.shape[2:] == (self.tensor.height, self.tensor.width)
         self.other_tensors += not fits or end_ns - start_ns != 1000 * self.tensor.hop_us
         digest = self._digests.setdefault(face_id, hashlib.sha256())
-        digest.update(int(end_ns).to_bytes(8, "little", signed=True) + data.tobytes())
+        digest.update(int(end_ns).to_bytes(8, "little", signed=True))
+        digest.update(np.ascontiguousarray(data))
 
     def figures(self, source: Source, totals: dict[str, int] | None = None) -> dict[str, Any]:
         """Everything that is reported; parts that could not be evaluated say why."""
