@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from mx_perception.action_units import ACTION_UNITS, au_name
 from mx_perception.evaluation import plots
+from mx_perception.evaluation.markup import (
+    bullets,
+    median,
+    note,
+    number,
+    percent,
+    percentiles,
+    picture,
+    table,
+)
 from mx_perception.evaluation.session import SessionResult
 from mx_perception.evaluation.words import summary
 
@@ -22,7 +31,7 @@ _PARTS = {"all": "everything", "action_units": "Action Units", "reconstruction":
 def page(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
     """The whole document. `results` are those of `report`, with their pictures and timing."""
     sections = [
-        ("In short", _list(summary(report))),
+        ("In short", bullets(summary(report))),
         ("Left out, and why", _left_out(report["left_out"])),
         ("Action Units", _action_units(report, results)),
         ("Micro-expressions in the stream", _spotting(report["spotting"])),
@@ -30,6 +39,7 @@ def page(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
         ("Quality of the recordings", _capture(report["capture"])),
         ("Time needed", _timing(results)),
         ("Sessions", _sessions(report["per_session"])),
+        ("Weights", _weights(report["models"])),
     ]
     body = "\n".join(
         f"<section><h2>{title}</h2>\n{content}</section>" for title, content in sections if content
@@ -47,11 +57,11 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
         [
             label,
             part["clips"],
-            _percent(part["accuracy"]),
-            _percent(part["chance"]),
-            _percent(part["majority"]),
-            _number(part["uf1"], 3),
-            _number(part["uar"], 3),
+            percent(part["accuracy"]),
+            percent(part["chance"]),
+            percent(part["majority"]),
+            number(part["uf1"], 3),
+            number(part["uar"], 3),
         ]
         for label, part in (
             ("by the classifier's evidence", found["by_evidence"]),
@@ -60,22 +70,29 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
         if part is not None
     ]
     head = ["class of a clip", "clips", "right", "guessing", "most frequent class", "UF1", "UAR"]
-    text = _table(head, rows)
+    text = table(head, rows)
+    if found["by_evidence"] is not None:
+        text += note(
+            "The network names a clip by evidence of its own, which topics do not carry; the "
+            "highest score is what a robot has to go by."
+        )
     if best["absent"]:
-        text += _note(f"UF1 and UAR need every class; no clip shows {', '.join(best['absent'])}.")
-    text += _picture(
+        text += note(f"UF1 and UAR need every class; no clip shows {', '.join(best['absent'])}.")
+    text += picture(
         plots.confusion(best["confusion"], found["classes"]),
         "Which Action Unit was shown (row) and which was named (column). Right answers lie on the "
-        "diagonal; numbers are clips, and the darker a field, the larger its share of the row.",
+        "diagonal; numbers are clips, and the darker a field, the larger its share of the row. "
+        + ", ".join(f"{au_name(au)} {name}" for au, name in ACTION_UNITS.items())
+        + ".",
     )
     groups = {name: found[f"by_{name}"] for name in ("lighting", "intensity", "sensor")}
-    text += _picture(
+    text += picture(
         plots.accuracy_bars(groups),
         "Clips named right per condition. Intensity is that of the expression, 0 to 1.",
     )
     hops = found["hops"]
     if hops["mean_f1"] is not None:
-        text += _picture(
+        text += picture(
             plots.hop_bars(hops["units"]),
             "Scores of single hops at a threshold of 0.5, per Action Unit, beside a guess that "
             "always says yes.",
@@ -89,7 +106,7 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
             (r.figures["session"], r.pictures["scores"], r.pictures["labels"], r.figures["hop_us"])
             for r in shown
         ]
-        text += _picture(
+        text += picture(
             plots.traces(parts),
             "The stream of scores over the labels. A good score turns dark inside its orange frame "
             "and stays white outside.",
@@ -102,11 +119,11 @@ def _spotting(found: Mapping[str, Any] | None) -> str:
         return ""
     rows = [_spotting_row("all", found)]
     rows += [_spotting_row(light, part) for light, part in found["by_lighting"].items()]
-    return _table(
+    return table(
         ["light", "labelled", "found", "hits", "F1", "STRS", "false a minute",
          "onset error (ms)", "told after onset (ms)"],
         rows,
-    ) + _note(
+    ) + note(
         "A hit overlaps its label by half (IoU of at least 0.5); STRS also asks for the right "
         "Action Unit. A false alarm overlaps no labelled expression. Delays are medians, with the "
         "95th percentile in brackets."
@@ -119,11 +136,11 @@ def _spotting_row(name: str, part: Mapping[str, Any]) -> list[Any]:
         part["labels"],
         part["found"],
         part["hits"],
-        _number(part["f1_spotting"], 3),
-        _number(part["strs"], 3),
-        _number(part["false_alarms_per_minute"], 2),
-        _median(part["onset_error_ms"]),
-        _median(part["latency_ms"]),
+        number(part["f1_spotting"], 3),
+        number(part["strs"], 3),
+        number(part["false_alarms_per_minute"], 2),
+        median(part["onset_error_ms"]),
+        median(part["latency_ms"]),
     ]
 
 
@@ -137,31 +154,31 @@ def _frames(report: Mapping[str, Any], results: Sequence[SessionResult]) -> str:
             [
                 name,
                 part["frames"],
-                *(_number(part[m]["psnr_motion"], 2) for m in ("network", "copy", "integration")),
-                _number(part["gain_over_copy_db"], 2, sign=True),
-                _number(part["gain_over_integration_db"], 2, sign=True),
-                *(_number(part[m]["psnr"], 2) for m in ("network", "copy")),
-                *(_number(part[m]["ssim"], 4) for m in ("network", "copy")),
+                *(number(part[m]["psnr_motion"], 2) for m in ("network", "copy", "integration")),
+                number(part["gain_over_copy_db"], 2, sign=True),
+                number(part["gain_over_integration_db"], 2, sign=True),
+                *(number(part[m]["psnr"], 2) for m in ("network", "copy")),
+                *(number(part[m]["ssim"], 4) for m in ("network", "copy")),
             ]
         )
     head = ["age of the old frame", "frames", "reconstruction", "kept", "events added",
             "gain over kept", "over added", "whole: reconstruction", "kept",
             "SSIM: reconstruction", "kept"]  # fmt: skip
-    text = _table(head, rows) + _note(
+    text = table(head, rows) + note(
         "PSNR in dB; the first three columns and the gains only where something moved. 'Kept' "
         "shows the old frame unchanged; 'events added' raises or lowers each of its pixels by the "
         "events there, without any network."
     )
     bars = "Higher is closer to what the camera saw. The scale does not begin at 0."
-    text += _picture(plots.gain_bars(found["by_age"], "age of the old frame"), bars)
+    text += picture(plots.gain_bars(found["by_age"], "age of the old frame"), bars)
     if len(found["by_lighting"]) > 1:
         noise = " In the dark the camera's own noise, which nobody can foretell, hides the gain."
-        text += _picture(plots.gain_bars(found["by_lighting"], "light"), bars + noise)
+        text += picture(plots.gain_bars(found["by_lighting"], "light"), bars + noise)
     if len(found["by_sensor"]) > 1:
-        text += _picture(plots.gain_bars(found["by_sensor"], "event camera"), bars)
+        text += picture(plots.gain_bars(found["by_sensor"], "event camera"), bars)
     examples = _examples(results)
     if examples:
-        text += "<h3>Best and worst cases</h3>" + _picture(
+        text += "<h3>Best and worst cases</h3>" + picture(
             plots.filmstrip(examples),
             "Rows are ordered by the gain over the old frame where something moved, best first, "
             "worst last. Events: white brighter, black darker. Errors: black is none; the maps of "
@@ -176,9 +193,9 @@ def _examples(
     """The best and the worst gains of all sessions, best first."""
     found: list[tuple[str, float, Mapping[str, np.ndarray]]] = []
     for result in results:
-        number = 0
-        while f"example_{number}_gain" in result.pictures:
-            start = f"example_{number}_"
+        index = 0
+        while f"example_{index}_gain" in result.pictures:
+            start = f"example_{index}_"
             pictures = {
                 name.removeprefix(start): value
                 for name, value in result.pictures.items()
@@ -186,7 +203,7 @@ def _examples(
             }
             gain = float(pictures.pop("gain"))
             found.append((str(result.figures["session"]), gain, pictures))
-            number += 1
+            index += 1
     found.sort(key=lambda item: (-item[1], item[0]))
     return found if len(found) <= 2 * _EXAMPLES else found[:_EXAMPLES] + found[-_EXAMPLES:]
 
@@ -198,14 +215,14 @@ def _capture(found: Mapping[str, Any] | None) -> str:
     rows = [
         ["event packets lost", f"{found['lost_packets']:,} of {found['packets']:,}"],
         ["RGB frames lost", f"{found['lost_frames']:,} of {found['frames']:,}"],
-        ["RGB frames with a face", _percent(found["frames_with_a_face"])],
+        ["RGB frames with a face", percent(found["frames_with_a_face"])],
         ["events a second, median session", f"{rates['median']:,.0f}" if rates else "-"],
         ["events a second, highest", f"{rates['highest']:,.0f}" if rates else "-"],
-        ["largest drift between the clocks (ppm)", _number(found["largest_drift_ppm"], 1)],
+        ["largest drift between the clocks (ppm)", number(found["largest_drift_ppm"], 1)],
         ["silences too long to bridge", found["gaps"]],
         ["steps back in time", found["time_jumps"]],
     ]
-    return _table(["", ""], rows)
+    return table(["", ""], rows)
 
 
 def _timing(results: Sequence[SessionResult]) -> str:
@@ -215,12 +232,17 @@ def _timing(results: Sequence[SessionResult]) -> str:
     steps = [ms for part in timed for ms in part["step_ms"]]
     frames = [ms for part in timed for ms in part["frame_ms"]]
     rows = [
-        ["a hop of Action Units (ms)", *_percentiles(steps)],
-        ["a reconstructed frame (ms)", *_percentiles(frames)],
+        [name, *percentiles(values)]
+        for name, values in (
+            ("a hop of Action Units, as recordings run it (ms)", steps),
+            ("a reconstructed frame (ms)", frames),
+        )
+        if values
     ]
     cpu = sum(part["cpu_s"] for part in timed)
     speed = sum(part["seconds"] for part in timed) / cpu if cpu else 0.0
-    return _table(["one thread", "median", "99th percentile"], rows) + _note(
+    times = table(["one thread", "median", "99th percentile"], rows) if rows else ""
+    return times + note(
         f"Everything together ran at {speed:.1f} times real time on a core. Times depend on the "
         "machine and on what else it does, so they are not in report.json."
     )
@@ -239,13 +261,21 @@ def _sessions(sessions: Sequence[Mapping[str, Any]]) -> str:
                 figures["status"],
                 figures.get("subject") or "-",
                 figures.get("lighting", "-"),
-                _number(figures.get("seconds"), 1),
+                number(figures.get("seconds"), 1),
                 f"{right} of {len(clips)}" if clips else "-",
-                _number(gain, 2, sign=True),
+                number(gain, 2, sign=True),
             ]
         )
     head = ["session", "", "subject", "light", "s", "clips right", "gain over kept (dB)"]
-    return f"<details><summary>{len(rows)} sessions</summary>{_table(head, rows)}</details>"
+    return f"<details><summary>{len(rows)} sessions</summary>{table(head, rows)}</details>"
+
+
+def _weights(models: Mapping[str, Mapping[str, str]]) -> str:
+    rows = [
+        [_PARTS.get(kind, kind), model["name"], model["sha256"][:12]]
+        for kind, model in models.items()
+    ]
+    return table(["of", "folder", "begin of its SHA-256"], rows, wide=True)
 
 
 def _named(clip: Mapping[str, Any]) -> int | None:
@@ -256,45 +286,4 @@ def _named(clip: Mapping[str, Any]) -> int | None:
 
 def _left_out(parts: Sequence[Mapping[str, str]]) -> str:
     rows = [[p["session"], _PARTS.get(p["part"], p["part"]), p["reason"]] for p in parts]
-    return _table(["session", "what", "why"], rows, wide=True) if rows else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], wide: bool = False) -> str:
-    first = "".join(f"<th>{html.escape(cell)}</th>" for cell in head) if any(head) else ""
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    kind = " class=wide" if wide else ""
-    return f"<div class=scroll><table{kind}><tr>{first}</tr>{lines}</table></div>\n"
-
-
-def _picture(png: bytes, caption: str) -> str:
-    data = base64.b64encode(png).decode("ascii")
-    text = html.escape(caption)
-    image = f'<img src="data:image/png;base64,{data}" alt="{text}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>\n"
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "<ul class=short>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def _note(text: str) -> str:
-    return f"<p class=note>{html.escape(text)}</p>\n"
-
-
-def _number(value: float | None, digits: int, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:{'+' if sign else ''}.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}%"
-
-
-def _median(found: Mapping[str, float] | None) -> str:
-    return "-" if found is None else f"{found['median']:.0f} ({found['p95']:.0f})"
-
-
-def _percentiles(values: Sequence[float]) -> list[str]:
-    return [f"{p:.2f}" for p in np.percentile(values, [50, 99])] if values else ["-", "-"]
+    return table(["session", "what", "why"], rows, wide=True) if rows else ""
