@@ -267,9 +267,12 @@ def _latest_mean(values: Tensor, count: int) -> Tensor:
 
 
 def _fold(linear: Any, norm: Any) -> None:
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    linear.weight.mul_(scale.reshape(-1, *[1] * (linear.weight.dim() - 1)))
-    linear.bias.copy_((linear.bias - norm.running_mean) * scale + norm.bias)
+    """In float64: roots in float32 differ between processors, and so would weights on the grid."""
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    weight = linear.weight.double() * scale.reshape(-1, *[1] * (linear.weight.dim() - 1))
+    linear.weight.copy_(weight)
+    shifted = (linear.bias.double() - norm.running_mean.double()) * scale
+    linear.bias.copy_(shifted + norm.bias.double())
 
 
 def _snap(linear: Any, input_limit: float) -> None:
