@@ -35,13 +35,23 @@ def degrade(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarra
         noise = rng.normal(0, 1, image.shape) * np.sqrt(light * 0.5 + 2.0)
         picture = light + noise
     elif kind == "blurred":
-        length, angle = rng.uniform(4, 12), rng.uniform(0, np.pi)
-        kernel = np.zeros((15, 15), np.float32)
-        right, down = round(np.cos(angle) * length / 2), round(np.sin(angle) * length / 2)
-        cv2.line(kernel, (7 - right, 7 - down), (7 + right, 7 + down), (1.0,), 1)
-        kernel /= kernel.sum()
-        planes: list[np.ndarray] = list(picture)
-        picture = np.stack([cv2.filter2D(plane, -1, kernel) for plane in planes])
+        return blurred_by(image, blur_kernel(rng))
     else:
         picture = picture * rng.uniform(2.0, 4.0)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def blur_kernel(rng: np.random.Generator) -> np.ndarray:
+    """`(15, 15) float32` that blurs along 4 to 12 px in some direction."""
+    length, angle = rng.uniform(4, 12), rng.uniform(0, np.pi)
+    kernel = np.zeros((15, 15), np.float32)
+    right, down = round(np.cos(angle) * length / 2), round(np.sin(angle) * length / 2)
+    cv2.line(kernel, (7 - right, 7 - down), (7 + right, 7 + down), (1.0,), 1)
+    return kernel / kernel.sum()
+
+
+def blurred_by(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """`(C, H, W) uint8` filtered with a kernel."""
+    planes: list[np.ndarray] = list(image.astype(np.float32))
+    picture = np.stack([cv2.filter2D(plane, -1, kernel) for plane in planes])
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)

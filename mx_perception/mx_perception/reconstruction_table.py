@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,71 @@ import torch
 from torch import Tensor
 
 from mx_perception import metrics
-from mx_perception.baselines import coarser, fit_integration, fit_linear, picture
+from mx_perception.baselines import as_json, coarser, fit_integration, fit_linear, picture
+from mx_perception.ceiling import true_blur, true_path
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import Cvae
+from mx_perception.sketched_pairs import SHAKEN
 
 FRESH_MS = 200
 """Key frames up to this age are fresh, older ones stale."""
 SAMPLES = 8
 COARSER = (1, 2, 4)
+SCORED = 320
+"""Pairs of the table, and as many shaken ones."""
 _CEILING = "ceiling"
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(key `(C, H, W) uint8`, events `(T, P, H, W) uint8`) -> frame `(C, H, W) uint8`."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What stands beside a network in its tables, trained as it was.
+
+    `ablations` by name; `coarser` by how many times wider the pixels of their events are;
+    `sketched`: numbers of the people whose shaken key frames, `shaken` of all, the ceiling is
+    found for.
+    """
+
+    ablations: dict[str, Cvae] = field(default_factory=dict)
+    coarser: dict[int, Cvae] = field(default_factory=dict)
+    sketched: list[int] = field(default_factory=list)
+    shaken: float = SHAKEN
+
+
+def score_network(
+    network: Cvae,
+    train: FramePairs,
+    test: FramePairs,
+    degradation: DegradeConfig,
+    compared: Compared,
+) -> dict[str, Any]:
+    """The table with all baselines, fitted on the training pairs, and what the latent does."""
+    test = FramePairs.joined(
+        [spread(test.chosen(kind), SCORED) for kind in (~test.shaken, test.shaken)]
+    )
+    integration = fit_integration(train, 100)
+    methods: dict[str, Method] = {
+        "network": network_method(network),
+        "copy": copy,
+        "integration": integration,
+        "linear": fit_linear(train, 400),
+        **{name: network_method(ablation) for name, ablation in compared.ablations.items()},
+    }
+    result = {
+        "conditions": evaluate_pairs(methods, test, degradation),
+        "latent": latent_report(network, test, degradation),
+        "resolution": resolution_report(
+            train, test.chosen(~test.shaken), {1: network, **compared.coarser}
+        ),
+        "integration": as_json(integration),
+        "pairs": len(test),
+    }
+    if compared.sketched:
+        result["ceiling"] = ceiling_report(network, test, compared)
+    return result
 
 
 def copy(key: np.ndarray, events: np.ndarray) -> np.ndarray:
@@ -53,7 +105,7 @@ def evaluate_pairs(
     `ceiling_psnr` is the PSNR of a perfect picture against the target, whose own noise it cannot
     know: the noise is that of key and target where neither motion nor events are.
     """
-    fresh = pairs.chosen((pairs.ages_ms <= FRESH_MS) & ~pairs.shaken)
+    fresh = _fresh(pairs)
     stale = pairs.chosen((pairs.ages_ms > FRESH_MS) & ~pairs.shaken)
     clean = _qualities(methods, fresh)
     table = {"fresh": _means(clean), "stale": _means(_qualities(methods, stale))}
@@ -68,6 +120,10 @@ def evaluate_pairs(
             for name, rows in groups.items()
         }
     return table
+
+
+def _fresh(pairs: FramePairs) -> FramePairs:
+    return pairs.chosen((pairs.ages_ms <= FRESH_MS) & ~pairs.shaken)
 
 
 def _qualities(
@@ -101,24 +157,68 @@ def _means(values: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def resolution_report(train: FramePairs, test: FramePairs) -> dict[str, Any]:
+def resolution_report(
+    train: FramePairs, test: FramePairs, networks: Mapping[int, Cvae]
+) -> dict[str, Any]:
     """What coarser event sensors would give: integration and linear fit, fitted anew for each.
 
     By how many times wider the pixels are: the event sensor alone, not the camera, is coarser.
+    `networks` were trained with such events.
     """
     report = {}
     for times in COARSER:
         fitted_on, tested_on = (
-            replace(part, events=np.stack([coarser(events, times) for events in part.events]))
-            for part in (spread(train, 160), spread(test, 80))
+            with_coarser(part, times) for part in (spread(train, 160), spread(test, SCORED))
         )
         methods: dict[str, Method] = {
             "copy": copy,
             "integration": fit_integration(fitted_on, 60),
             "linear": fit_linear(fitted_on),
         }
+        if times in networks:
+            methods["network"] = network_method(networks[times])
         report[str(times)] = evaluate_pairs(methods, tested_on, DegradeConfig(0.0, ""))
     return report
+
+
+def with_coarser(pairs: FramePairs, times: int) -> FramePairs:
+    """The pairs as seen by an event sensor with pixels `times` as wide."""
+    return replace(pairs, events=np.stack([coarser(events, times) for events in pairs.events]))
+
+
+def ceiling_report(network: Cvae, pairs: FramePairs, compared: Compared) -> dict[str, Any]:
+    """What somebody could make of blurred key frames who knows what the network is not told.
+
+    FRAME_QUALITIES of `blurred`: the key frame kept, sharpened by the true kernel, and that before
+    the network; of `shaken`: kept, with the light integrated twice, along the true path.
+    """
+    fresh, reconstruct = _fresh(pairs), network_method(network)
+    rng = np.random.default_rng(0)
+    rows: dict[str, dict[str, list[list[float]]]] = {"blurred": {}, "shaken": {}}
+
+    def note(
+        condition: str, made: dict[str, np.ndarray], clean: np.ndarray, target: np.ndarray
+    ) -> None:
+        mask = metrics.motion_mask(picture(clean), picture(target))
+        for name, frame in made.items():
+            quality = metrics.frame_quality(picture(frame), picture(target), mask)
+            rows[condition].setdefault(name, []).append(quality)
+
+    for row in range(len(fresh)):
+        clean, target, events = fresh[row]
+        made = true_blur(clean, rng)
+        made["sharpened, then network"] = reconstruct(made["sharpened"], events)
+        note("blurred", made, clean, target)
+    for number in compared.sketched:
+        for target, made in true_path(number, network.config, compared.shaken):
+            note("shaken", made, made["kept"], target)
+    return {
+        condition: {
+            name: dict(zip(metrics.FRAME_QUALITIES, _finite_mean(found), strict=True))
+            for name, found in methods.items()
+        }
+        for condition, methods in rows.items()
+    }
 
 
 def latent_report(

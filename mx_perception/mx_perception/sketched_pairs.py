@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ SESSIONS = 2
 PAIRS = 36
 """Of each session."""
 SHAKEN = 0.2
-"""Share of pairs whose key frame was exposed for long while the camera shook."""
 SHAKEN_LUX = (6.0, 60.0)
 LONGEST_EXPOSURE_US = 100_000.0
 PATH_PX = (4.0, 12.0)
@@ -43,23 +42,44 @@ _SENSORS = {"160x160": 0.4, "240x180": 0.45, "346x260": 0.15}
 _MARGIN_PX = 6
 
 
-def sketched_pairs(count: int, cache: Path, config: CvaeConfig, track: Track) -> FramePairs | None:
+def sketched_pairs(
+    count: int, cache: Path, config: CvaeConfig, track: Track, shaken: float = SHAKEN
+) -> FramePairs | None:
     """Pairs of `count` people, from `cache` or drawn into it now; None of nobody.
 
-    A person whose face is not found is left out. Targets are without noise.
+    `shaken` is the share whose key frame was exposed for long while the camera shook. A person
+    whose face is not found is left out. Targets are without noise.
     """
     parts = []
     for number in track(range(count), description="sketching people"):
-        path = cache / f"sketched_{number:05d}_{config.name}.npz"
+        path = cache / f"sketched_{number:05d}_{config.name}_{shaken:g}.npz"
         if not path.is_file():
-            pairs = list(sketch_pairs(FIRST_PERSON + number, config))
+            pairs = list(sketch_pairs(FIRST_PERSON + number, config, shaken))
             save_pairs(path, pairs, config)
         parts.append(load_pairs(path, f"sketched{number:05d}"))
     return FramePairs.joined(parts) if parts else None
 
 
-def sketch_pairs(seed: int, config: CvaeConfig) -> Iterator[Pair]:
+@dataclass(frozen=True)
+class SketchedClip:
+    """A clip of a sketched person, the crop of the face in its pixels, and what looked at it."""
+
+    clip: Clip
+    roi: Roi
+    cameras: ClipConfig
+
+
+def sketch_pairs(seed: int, config: CvaeConfig, shaken: float) -> Iterator[Pair]:
     """The pairs of one person; none if the face is not found."""
+    for it in sketch_clips(seed, config.width, shaken):
+        clip = it.clip
+        key, target = (pair_crop(image, it.roi, config) for image in (clip.key, clip.truth))
+        events, age_ms = _counts(clip, it.roi, config), round(clip.length_us / 1e3)
+        yield Pair(key, target, events, age_ms, len(clip.path_px) > 0)
+
+
+def sketch_clips(seed: int, width: int, shaken: float) -> Iterator[SketchedClip]:
+    """The clips of one person, for crops of so many pixels; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5F]))
     sensor = str(rng.choice(list(_SENSORS), p=list(_SENSORS.values())))
     base = SimulationConfig(
@@ -77,24 +97,24 @@ def sketch_pairs(seed: int, config: CvaeConfig) -> Iterator[Pair]:
             sensor_noise=float(np.exp(rng.uniform(-1.0, 0.7))),
         )
         for _ in range(PAIRS):
-            yield _pair(person, session, rng, config)
+            yield _clip(person, session, rng, width, shaken)
 
 
-def _pair(
+def _clip(
     person: PersonSketch,
     session: SimulationConfig,
     rng: np.random.Generator,
-    config: CvaeConfig,
-) -> Pair:
+    width: int,
+    shaken: float,
+) -> SketchedClip:
     script = Script(session)
     roi = varied_crop(person.roi, rng).inside(*person.base.shape)
     light = SketchedLight(person, script, roi, _MARGIN_PX)
     sensor = draw_sensor(session.sensor, session.seed, session.sensor_noise)
     seed = int(rng.integers(2**31))
-    scale = roi.width / config.width
+    scale = roi.width / width
     start_s = float(rng.uniform(0.0, SESSION_S - 1.0))
-    shaken = rng.random() < SHAKEN
-    if shaken:
+    if rng.random() < shaken:
         lux = float(np.exp(rng.uniform(*np.log(SHAKEN_LUX))))
         cameras = ClipConfig(sensor, lux, longest_exposure_us=LONGEST_EXPOSURE_US)
         rest_us, path_px = float(rng.uniform(0, 100_000)), float(rng.uniform(*PATH_PX)) * scale
@@ -103,9 +123,7 @@ def _pair(
         flickers = script.light.flicker_depth > 0
         cameras = ClipConfig(sensor, script.light.lux, script.light.gain, flickers)
         clip = take_clip(light, cameras, start_s, float(rng.choice(AGES)) * FRAME_US, seed)
-    key, target = (pair_crop(image, light.roi, config) for image in (clip.key, clip.truth))
-    age_ms = round(clip.length_us / 1e3)
-    return Pair(key, target, _counts(clip, light.roi, config), age_ms, shaken)
+    return SketchedClip(clip, light.roi, cameras)
 
 
 def _counts(clip: Clip, roi: Roi, config: CvaeConfig) -> np.ndarray:

@@ -16,7 +16,7 @@ from mx_capture.errors import MxError
 from torch import Tensor
 
 from mx_perception import metrics
-from mx_perception.baselines import as_json, fit_integration, fit_linear, picture
+from mx_perception.baselines import picture
 from mx_perception.dataset import Track
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.folds import Fold, default_folds, make_folds
@@ -25,23 +25,20 @@ from mx_perception.networks.cvae import Cvae, CvaeConfig, CvaeOutput
 from mx_perception.networks.export import load_reconstruction, save_reconstruction
 from mx_perception.progress import TrainingState, restore, store
 from mx_perception.reconstruction_table import (
-    Method,
-    copy,
+    COARSER,
+    Compared,
     evaluate_pairs,
-    latent_report,
     network_method,
-    resolution_report,
-    spread,
+    score_network,
+    with_coarser,
 )
-from mx_perception.sketched_pairs import sketched_pairs
+from mx_perception.sketched_pairs import SHAKEN, sketched_pairs
 from mx_perception.train_au import Report
 
 FLOOR = 1e-5
 """Of a mean squared error: nothing better than 50 dB is asked for."""
-TESTED = 100
+TESTED = 48
 """Pairs that show the progress of a training."""
-SCORED = 160
-"""Pairs of the table, and as many shaken ones."""
 HELD_OUT = 0.08
 """Share of the sketched people whose shaken key frames are for the test."""
 
@@ -52,6 +49,9 @@ class TrainReconstructionConfig(Config):
 
     people: int = setting(
         0, "Sketched people to train on; the data set is then for the test alone", minimum=0
+    )
+    shaken: float = setting(
+        SHAKEN, "Share of their key frames exposed while the camera shook", minimum=0, maximum=1
     )
     epochs: int = setting(30, "Passes over the pairs", minimum=1)
     batch: int = setting(16, "Pairs in a batch", minimum=1)
@@ -73,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="EPOCHS",
-        help="train the networks without events and without key frame as well, for the table",
+        help="train what the tables compare with for as long: without events, without key frame, "
+        "with coarser events; and find out what could be saved of blurred key frames",
     )
 
 
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     out: Path = arguments.out
     cache = arguments.cache or out / "cache"
     pairs = read_pairs(arguments.dataset, cache, network_config, track)
-    sketched = sketched_pairs(config.people, cache, network_config, track)
+    sketched = sketched_pairs(config.people, cache, network_config, track, config.shaken)
     folds = _folds(pairs, sketched, arguments.folds, config.seed)
     if sketched is not None:
         pairs = FramePairs.joined([pairs, sketched])
@@ -93,21 +94,19 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     results = []
     for number, fold in enumerate(folds):
         place = out / f"fold_{number}" if arguments.folds else out
-        ablations = {}
-        for name in ("use_events", "use_key") if arguments.ablations else ():
+        compared = Compared()
+        if arguments.ablations:
             shorter = dataclasses.replace(config, epochs=arguments.ablations)
-            changed = dataclasses.replace(network_config, **{name: False})
-            label = f"no_{name.removeprefix('use_')}"
-            network, start = place / label, Cvae(changed)
-            ablations[label] = train_network(
-                start,
-                pairs.of(fold.train),
-                pairs.of(fold.test),
-                network,
+            compared = _train_compared(
+                pairs,
+                fold,
+                place,
                 shorter,
+                network_config,
                 degradation,
                 report,
                 arguments.resume,
+                arguments.start_from,
             )
         results.append(
             train_fold(
@@ -120,7 +119,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
                 report,
                 arguments.resume,
                 arguments.start_from,
-                ablations,
+                compared,
             )
         )
     return {"folds": results}
@@ -137,6 +136,35 @@ def _folds(pairs: FramePairs, sketched: FramePairs | None, asked: str, seed: int
     return [Fold(f.train + train, f.test + test) for f in (folds if asked else folds[:1])]
 
 
+def _train_compared(
+    pairs: FramePairs,
+    fold: Fold,
+    out: Path,
+    config: TrainReconstructionConfig,
+    network_config: CvaeConfig,
+    degradation: DegradeConfig,
+    report: Report,
+    resume: bool,
+    start_from: Path | None,
+) -> Compared:
+    """The same training without events, without key frame, and with coarser events."""
+    train, test = (pairs.of(names) for names in (fold.train, fold.test))
+
+    def trained(name: str, coarseness: int = 1, **changes: bool) -> Cvae:
+        network = _started(network_config, config.seed, start_from)
+        network.config = dataclasses.replace(network.config, **changes)
+        seen = [with_coarser(part, coarseness) for part in (train, test)]
+        return train_network(network, *seen, out / name, config, degradation, report, resume)
+
+    ablations = {
+        "no_events": trained("no_events", use_events=False),
+        "no_key": trained("no_key", use_key=False),
+    }
+    wider = {times: trained(f"coarser_{times}", times) for times in COARSER if times > 1}
+    people = [int(name.removeprefix("sketched")) for name in fold.test if "sketched" in name]
+    return Compared(ablations, wider, people, config.shaken)
+
+
 def train_fold(
     pairs: FramePairs,
     fold: Fold,
@@ -147,16 +175,15 @@ def train_fold(
     report: Report,
     resume: bool = False,
     start_from: Path | None = None,
-    ablations: dict[str, Cvae] | None = None,
+    compared: Compared | None = None,
 ) -> dict[str, Any]:
     """Train on `fold.train`, test on `fold.test`; writes a checkpoint and returns metrics."""
     train, test = (pairs.of(names) for names in (fold.train, fold.test))
     # Of sketched people only what rendered sessions do not show is tested.
     test = test.chosen(test.shaken | np.array([bool(light) for light in test.lights]))
-    torch.manual_seed(config.seed)
-    network = load_reconstruction(start_from) if start_from else Cvae(network_config)
+    network = _started(network_config, config.seed, start_from)
     network = train_network(network, train, test, out, config, degradation, report, resume)
-    result = score_network(network, train, test, degradation, ablations or {})
+    result = score_network(network, train, test, degradation, compared or Compared())
     sections = {
         "preprocessing": {
             "input": "counts per bin, pixel and polarity since the key frame; key frame 0..255",
@@ -176,6 +203,11 @@ def train_fold(
     return result
 
 
+def _started(config: CvaeConfig, seed: int, start_from: Path | None) -> Cvae:
+    torch.manual_seed(seed)
+    return load_reconstruction(start_from) if start_from else Cvae(config)
+
+
 def train_network(
     network: Cvae,
     train: FramePairs,
@@ -190,7 +222,7 @@ def train_network(
 
     Raises MxError when a loss is not finite.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, fused=True)
     steps = config.epochs * -(-len(train) // config.batch) + 10
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=steps, pct_start=0.15
@@ -216,34 +248,6 @@ def train_network(
         )
         store(out, network, optimizer, schedule, TrainingState(epoch + 1), settings)
     return network.eval()
-
-
-def score_network(
-    network: Cvae,
-    train: FramePairs,
-    test: FramePairs,
-    degradation: DegradeConfig,
-    ablations: dict[str, Cvae],
-) -> dict[str, Any]:
-    """The table with all baselines, fitted on the training pairs, and what the latent does."""
-    test = FramePairs.joined(
-        [spread(test.chosen(kind), SCORED) for kind in (~test.shaken, test.shaken)]
-    )
-    integration = fit_integration(train, 100)
-    methods: dict[str, Method] = {
-        "network": network_method(network),
-        "copy": copy,
-        "integration": integration,
-        "linear": fit_linear(train, 400),
-        **{name: network_method(ablation) for name, ablation in ablations.items()},
-    }
-    return {
-        "conditions": evaluate_pairs(methods, test, degradation),
-        "latent": latent_report(network, test, degradation),
-        "resolution": resolution_report(train, test.chosen(~test.shaken)),
-        "integration": as_json(integration),
-        "pairs": len(test),
-    }
 
 
 def _epoch(

@@ -16,10 +16,12 @@ from mx_perception.frame_pairs import FramePairs
 from mx_perception.networks.cvae import Cvae, CvaeConfig
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.reconstruction_table import (
+    Compared,
     copy,
     evaluate_pairs,
     latent_report,
     network_method,
+    score_network,
 )
 from mx_perception.train_reconstruction import TrainReconstructionConfig, train_fold
 
@@ -100,6 +102,16 @@ def test_baselines_are_fitted_to_how_the_sensor_counts() -> None:
     table = evaluate_pairs({"copy": copy, "fitted": fitted, "line": line}, pairs, CLEAN)
     fresh = {name: row["psnr_motion"] for name, row in table["fresh"]["methods"].items()}
     assert fresh["copy"] < fresh["fitted"] and fresh["copy"] < fresh["line"]
+
+
+def test_coarser_networks_and_ablations_join_the_tables() -> None:
+    pairs, network = moving_squares(8), Cvae(NETWORK).eval()
+    others = Compared({"no_events": network}, {2: network})
+    result = score_network(network, pairs, pairs, CLEAN, others)
+    assert "no_events" in result["conditions"]["fresh"]["methods"]
+    methods = {times: set(rows["fresh"]["methods"]) for times, rows in result["resolution"].items()}
+    assert "network" in methods["1"] & methods["2"] and "network" not in methods["4"]
+    assert "ceiling" not in result
 
 
 def test_it_learns_to_move_squares(tmp_path: Path) -> None:

@@ -26,11 +26,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> FramePairs:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketched_pairs, "PAIRS", 4)
         patch.setattr(sketched_pairs, "SESSIONS", 1)
-        patch.setattr(sketched_pairs, "SHAKEN", 0.5)
-        found = sketched_pairs.sketched_pairs(1, cache, SMALL, untracked)
+        found = sketched_pairs.sketched_pairs(1, cache, SMALL, untracked, 0.5)
     assert found is not None
     # What is in the cache is not drawn again.
-    again = sketched_pairs.sketched_pairs(1, cache, SMALL, untracked)
+    again = sketched_pairs.sketched_pairs(1, cache, SMALL, untracked, 0.5)
     assert again is not None and np.array_equal(again.targets, found.targets)
     return found
 

@@ -47,7 +47,9 @@ class Clip:
     """`key` and `truth (H, W, 3) uint8`; `events` since the key frame, `t` in us from its stamp.
 
     `truth` is what an ideal camera would see `length_us` after the stamp of the key frame.
-    `exposure_us` is the time in which the key frame gathered light.
+    `exposure_us` is the time in which the key frame gathered light. `path_px (n, 2)`: where the
+    image was at even times of it, to the right and down of where it is in `truth`; empty where the
+    camera stood still.
     """
 
     key: np.ndarray
@@ -55,6 +57,7 @@ class Clip:
     events: np.ndarray
     length_us: float
     exposure_us: float
+    path_px: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ def take_clip(
     sensor = EventSensor(config.sensor, first.shape[0], first.shape[1], seed, config.lux)
     times = start_s + np.arange(steps + 1) * length_us * 1e-6 / steps
     events, last = _watch(sensor, light, config, times)
-    return Clip(key, _truth(last, config, first, times[-1], seed), events, length_us,
-                rgb.exposure_us)  # fmt: skip
+    truth = _truth(last, config, first, times[-1], seed)
+    return Clip(key, truth, events, length_us, rgb.exposure_us, np.zeros((0, 2)))
 
 
 def take_shaken_clip(
@@ -140,7 +143,9 @@ def take_shaken_clip(
 
     events, last = _watch(sensor, kept, config, times)
     truth = _truth(last, config, still, times[-1], seed)
-    return Clip(rgb.develop(0), truth, events, length_us, rgb.exposure_us)
+    end = shake.at(times[-1] - start_s)
+    path = np.array([shake.at(t - start_s) - end for t in times if t <= exposed])
+    return Clip(rgb.develop(0), truth, events, length_us, rgb.exposure_us, path)
 
 
 def _camera(image: np.ndarray, config: ClipConfig, seed: int, **changes: float) -> RgbSensor:
