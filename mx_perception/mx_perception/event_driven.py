@@ -79,7 +79,7 @@ class EventDrivenNetwork:
             # Scores come out of a sigmoid, evidence as it is.
             scores, evidence = sorted(heads, key=lambda head: "evidence" in head.outputs)
             read = [_linear(graph, head) for head in (scores, evidence)]
-        except (KeyError, ValueError, StopIteration) as error:
+        except (KeyError, IndexError, ValueError, StopIteration) as error:
             raise MxError(f"{path} does not fit its {METADATA_FILE}: {error!r}") from error
         self.heads = np.concatenate([weight for weight, _ in read]).T.copy()
         self.head_bias = np.concatenate([bias for _, bias in read])

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from mx_capture.errors import MxError
 from mx_perception.au_stream import AuStream
@@ -14,7 +13,6 @@ from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.event_driven import EventDrivenStream
 from mx_perception.networks.export import save_au
 from mx_perception.networks.snn import AuNetworkConfig
-from mx_perception.onnx_file import read_onnx
 from test_snn import SECTIONS, SMALL, counts, lively_network
 
 SHAPES = {
@@ -66,17 +64,6 @@ def test_the_shipped_weights_read_the_same_from_full_and_empty_hops() -> None:
         expected, found = live.step({"a": x})["a"], recorded.step({"a": x})["a"]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         assert_alike(live, recorded, "a")
-
-
-def test_onnx_files_are_read_as_the_package_reads_them() -> None:
-    path = DEFAULT_AU / "model.onnx"
-    found, expected = read_onnx(path), onnx.load(path).graph
-    assert [o.kind for o in found.operators] == [node.op_type for node in expected.node]
-    assert [o.inputs for o in found.operators] == [list(node.input) for node in expected.node]
-    weights = {t.name: t for t in expected.initializer if t.data_type == onnx.TensorProto.FLOAT}
-    assert list(found.weights) == list(weights)
-    for name, tensor in weights.items():
-        np.testing.assert_array_equal(found.weights[name], onnx.numpy_helper.to_array(tensor))
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00\xff broken", b"\x3a\x7fcut short"])
