@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,21 +28,31 @@ SESSION_S = 12.0
 NEUTRAL_S = 60.0
 HOP_US = 10_000
 SIZE = (128, 128)
-_SENSORS = {"160x160": 0.38, "240x180": 0.28, "346x260": 0.22, "640x480": 0.12}
+TRAINING_SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
+"""Shares of the sensors that people to train on stand before."""
+TEST_SENSORS = {"160x160": 0.38, "240x180": 0.28, "346x260": 0.22, "640x480": 0.12}
+"""Shares of those that people to test on stand before: one of them was never trained on."""
 _FACE_SHARES = {"640x480": (0.35, 0.6)}
 """Height of the face as a share of the image, where it is not that of every simulated session:
 large sensors see people from farther away."""
 
 
 def sketched_people(
-    count: int, cache: Path, track: Track, first: int = 0
+    count: int,
+    cache: Path,
+    track: Track,
+    first: int = 0,
+    sensors: Mapping[str, float] = TRAINING_SENSORS,
 ) -> Iterator[FaceSequence]:
     """Sequences of `count` people from number `first` on, from `cache` or drawn into it now.
 
     `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
     """
     for number in track(range(first, first + count), description="sketching people"):
-        yield from _kept(cache / f"person_{number:05d}.npz", sketch, number)
+        path = cache / f"person_{number:05d}.npz"
+        if not path.is_file():
+            save_sequences(path, sketch(FIRST_PERSON + number, sensors))
+        yield from load_sequences([path])
 
 
 def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterator[FaceSequence]:
@@ -51,26 +61,25 @@ def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterato
     They blink, speak, look about and sway.
     """
     for number in track(range(first, first + count), description="sketching people at rest"):
-        yield from _kept(cache / f"neutral_{number:05d}.npz", sketch_at_rest, number)
+        path = cache / f"neutral_{number:05d}.npz"
+        if not path.is_file():
+            sensor = list(TRAINING_SENSORS)[number % len(TRAINING_SENSORS)]
+            save_sequences(path, sketch_at_rest(FIRST_PERSON + number, sensor))
+        yield from load_sequences([path])
 
 
-def _kept(path: Path, draw: Callable[[int], list[FaceSequence]], number: int) -> list[FaceSequence]:
-    if not path.is_file():
-        save_sequences(path, draw(FIRST_PERSON + number))
-    return load_sequences([path])
-
-
-def sketch(seed: int) -> list[FaceSequence]:
+def sketch(seed: int, sensors: Mapping[str, float] = TRAINING_SENSORS) -> list[FaceSequence]:
     """The sessions of one person; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
-    sensor = str(rng.choice(list(_SENSORS), p=list(_SENSORS.values())))
+    sensor = str(rng.choice(list(sensors), p=list(sensors.values())))
+    share = float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
     config = SimulationConfig(
         seed=seed,
         duration_s=SESSION_S,
         protocol="study",
         lighting="random",
         sensor=sensor,
-        face_share=_face_share(sensor, rng),
+        face_share=share,
     )
     person = sketch_person(config)
     if person is None:
@@ -78,24 +87,17 @@ def sketch(seed: int) -> list[FaceSequence]:
     return [_session(person, _drawn(config, number, rng)) for number in range(SESSIONS)]
 
 
-def sketch_at_rest(seed: int) -> list[FaceSequence]:
+def sketch_at_rest(seed: int, sensor: str) -> list[FaceSequence]:
     """A minute of one person without an expression; nothing if the face is not found."""
-    sensor = list(_SENSORS)[seed % len(_SENSORS)]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
     config = SimulationConfig(
         seed=seed,
         duration_s=NEUTRAL_S,
         protocol="neutral",
         lighting="random",
         sensor=sensor,
-        face_share=_face_share(sensor, rng),
     )
     person = sketch_person(config)
     return [] if person is None else [_session(person, replace(config, identity=seed))]
-
-
-def _face_share(sensor: str, rng: np.random.Generator) -> float:
-    return float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
 
 
 def _drawn(base: SimulationConfig, number: int, rng: np.random.Generator) -> SimulationConfig:

@@ -55,7 +55,7 @@ class AuNetworkConfig(Config):
     channels_2: int = setting(96, "Channels of the second layer", minimum=1)
     hidden: int = setting(192, "Integrators of the dense layer", minimum=1)
     dropout: float = setting(
-        0.1, "Share of the dense layer that is silent in training", minimum=0.0, maximum=0.9
+        0.15, "Share of the dense layer that is silent in training", minimum=0.0, maximum=0.9
     )
     hop_us: int = setting(10_000, "Length of the hop it was trained for, us", minimum=1_000)
 
