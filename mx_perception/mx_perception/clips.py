@@ -14,7 +14,7 @@ from mx_perception import metrics
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES, au_name
 from mx_perception.networks.snn import AuNetwork
 from mx_perception.sequences import FaceSequence
-from mx_perception.windows import MICRO_HOPS, NO_CLASS, Batch, Window, clip_windows, render
+from mx_perception.windows import MICRO_HOPS, NO_CLASS, WARM_UP, Batch, Window, clip_windows, render
 
 _BATCH = 32
 
@@ -48,13 +48,16 @@ def clip_logits(evidence: Tensor, batch: Batch) -> Tensor:
 def outputs(
     network: AuNetwork, sequences: Sequence[FaceSequence], windows: Sequence[Window], hops: int
 ) -> Iterator[tuple[Batch, Tensor, Tensor]]:
-    """Batches of `windows` as stored, with score logits `(T, B, 14)` and evidence `(T, B, 15)`."""
+    """Batches of `windows` as stored, after their WARM_UP, with score logits `(T, B, 14)` and
+    evidence `(T, B, 15)`."""
     for begin in range(0, len(windows), _BATCH):
         part = windows[begin : begin + _BATCH]
-        batch = render(sequences, part, hops, network.map_size, network.config.modality)
+        batch = render(
+            sequences, part, hops, network.map_size, network.config.modality, warm_up=WARM_UP
+        )
         with torch.no_grad():
             logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
-        yield batch, logits, evidence
+        yield batch.after(WARM_UP), logits[WARM_UP:], evidence[WARM_UP:]
 
 
 def evaluate_clips(

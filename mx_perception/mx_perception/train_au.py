@@ -32,7 +32,7 @@ from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
-from mx_perception.windows import NO_CLASS, Batch, Window, channels, clip_windows, render
+from mx_perception.windows import NO_CLASS, WARM_UP, Batch, Window, channels, clip_windows, render
 
 
 @dataclass(frozen=True)
@@ -298,6 +298,7 @@ def _epoch(
             network.config.modality,
             rng,
             augment,
+            WARM_UP,
         )
         loss = _loss(network, batch, config, int(rng.integers(network.config.phases)))
         if not torch.isfinite(loss):
@@ -325,7 +326,14 @@ def _validate(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = windows[begin : begin + config.batch]
-        batch = render(sequences, part, config.hops, network.map_size, network.config.modality)
+        batch = render(
+            sequences,
+            part,
+            config.hops,
+            network.map_size,
+            network.config.modality,
+            warm_up=WARM_UP,
+        )
         with torch.no_grad():
             losses.append(len(part) * _loss(network, batch, config).item())
     return sum(losses) / len(windows)
@@ -339,9 +347,12 @@ def _loss(
     half = min(network.map_sizes[-1]) >= 8
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         logits, evidence, rates = network.forward_clip(torch.from_numpy(batch.x), phase)
+    settled = WARM_UP
     if phase is not None:
         batch = batch.every(phase, network.config.phases)
-    logits, evidence = logits.float(), evidence.float()
+        settled = len(range(phase, WARM_UP, network.config.phases))
+    batch = batch.after(settled)
+    logits, evidence = logits[settled:].float(), evidence[settled:].float()
     activity = torch.from_numpy(batch.activity)
     loss = (
         config.score_weight

@@ -67,12 +67,13 @@ class View:
 
 def draw_view(
     first: int,
-    hops: int,
+    middle: float,
     size: tuple[int, int],
     rng: np.random.Generator,
     augment: AugmentConfig,
 ) -> View:
-    """A random view of the window that starts at `first`; `size` is (height, width) of the crop."""
+    """A random view of the window that starts at `first`, stretched or turned back about the hop
+    `middle` of it; `size` is (height, width) of the crop."""
     rate = math.exp(rng.uniform(-1, 1) * math.log1p(augment.rate))
     backwards = rng.random() < augment.reverse
     angle = rng.uniform(-1, 1) * augment.rotation
@@ -83,4 +84,4 @@ def draw_view(
     linear = turn @ np.diag([scale / stretch, flip * scale * stretch])
     centre = np.array(size) / 2
     matrix = np.column_stack([linear, centre + shift - linear @ centre])
-    return View(first, hops / 2, (-1.0 if backwards else 1.0) / rate, matrix)
+    return View(first, middle, (-1.0 if backwards else 1.0) / rate, matrix)

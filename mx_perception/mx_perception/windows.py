@@ -21,6 +21,9 @@ NO_CLASS = -1
 """Of a clip with several Action Units: it teaches scores, not the class."""
 NEUTRAL_HOPS = 24
 """Pauses shorter than this are no neutral clips."""
+WARM_UP = 48
+"""Hops before a window that settle the membranes and are not scored: a stream never starts from
+rest, and a network that has only seen windows from rest takes a settled state for a sign."""
 MICRO_HOPS = 51
 """Micro-expressions last at most half a second (Yan et al. 2013)."""
 
@@ -67,6 +70,10 @@ class Batch:
         weights = weights / np.maximum(weights.sum(0), 1e-6)
         return Batch(self.x[first::step], self.activity[first::step], self.classes, weights)
 
+    def after(self, hops: int) -> Batch:
+        """Without the first hops."""
+        return Batch(self.x[hops:], self.activity[hops:], self.classes, self.weights[hops:])
+
 
 def clip_windows(
     sequences: Sequence[FaceSequence], hops: int, rng: np.random.Generator, neutral: float = 0.1
@@ -101,17 +108,23 @@ def render(
     modality: str = "events",
     rng: np.random.Generator | None = None,
     augment: AugmentConfig | None = None,
+    warm_up: int = 0,
 ) -> Batch:
-    """Make a batch at the network's `size`. Without `augment` it is exactly what is stored."""
+    """Make a batch at the network's `size`. Without `augment` it is exactly what is stored.
+
+    The `warm_up` hops that come before each window come first.
+    """
+    middle = warm_up + hops / 2
+    hops += warm_up
     x = np.zeros((hops, len(windows), channels(modality), *size), np.uint8)
     activity = np.zeros((hops, len(windows), len(AU_NUMBERS)), np.float32)
     weights = np.zeros((hops, len(windows)), np.float32)
     middles = np.arange(hops) + 0.5
     for row, window in enumerate(windows):
         sequence = sequences[window.sequence]
-        view = View(window.first)
+        view = View(window.first - warm_up)
         if augment is not None and rng is not None:
-            view = draw_view(window.first, hops, sequence.size, rng, augment)
+            view = draw_view(window.first - warm_up, middle, sequence.size, rng, augment)
         if modality != "rgb":
             x[:, row, :EVENT_CHANNELS] = _events(sequence, view, hops, size, rng, augment)
         if modality != "events":

@@ -74,6 +74,24 @@ def test_windows_hold_their_clips(sequence: FaceSequence) -> None:
                 assert span.offset <= window.begin or span.onset >= window.end
 
 
+@pytest.mark.parametrize("reverse", [0.0, 1.0])
+def test_what_warms_up_comes_before_the_window(sequence: FaceSequence, reverse: float) -> None:
+    windows = clip_windows([sequence], HOPS_SHOWN, np.random.default_rng(0))[:3]
+    augment = replace(STILL, reverse=reverse)
+    one, two = (
+        render(
+            [sequence], windows, HOPS_SHOWN, HALF, "events", np.random.default_rng(1), augment, w
+        )
+        for w in (0, 16)
+    )
+    assert len(two.x) == HOPS_SHOWN + 16
+    later = two.after(16)
+    for name in ("activity", "weights", "classes"):
+        np.testing.assert_array_equal(getattr(later, name), getattr(one, name))
+    counts = [batch.x.sum(axis=(2, 3, 4), dtype=np.int64) for batch in (one, later)]
+    np.testing.assert_array_equal(*counts)
+
+
 def test_a_plain_window_is_the_stored_one(sequence: FaceSequence) -> None:
     windows = clip_windows([sequence], HOPS_SHOWN, np.random.default_rng(0))
     batch = render([sequence], windows, HOPS_SHOWN, HALF)
@@ -169,7 +187,7 @@ def test_pictures_follow_the_events() -> None:
         darker = batch.x[31:36, 0, 4].max(0)
         assert darker[y, x] > 0 and (batch.x[:, 0, 2:] <= 15).all()
         rng.bit_generator.state = state
-        view = draw_view(0, 60, (128, 128), rng, augment)
+        view = draw_view(0, 30.0, (128, 128), rng, augment)
         np.testing.assert_allclose(view.source_of(view.place_in_time(np.arange(9.0))), np.arange(9))
 
 
