@@ -65,3 +65,19 @@ def make_folds(subjects: Sequence[str], folds: str, seed: int) -> list[Fold]:
 def default_folds(subjects: Sequence[str]) -> str:
     """As many folds as leave out a fifth of the subjects, at least one of them."""
     return str(min(5, len(set(subjects))))
+
+
+def held_out_groups(
+    subjects: Sequence[str], folds: str, people: int, seed: int
+) -> list[tuple[str, ...]]:
+    """The subjects that each training is tested on.
+
+    `folds` as `make_folds` takes it; `none` tests on all of them and trains on `people` sketched
+    ones; empty leaves a fifth out, once. Raises MxError for `none` without anybody to train on.
+    """
+    if folds == "none":
+        if not people:
+            raise MxError("--folds none trains on sketched people alone; give --people, too")
+        return [tuple(sorted(set(subjects)))]
+    groups = [fold.test for fold in make_folds(subjects, folds or default_folds(subjects), seed)]
+    return groups if folds else groups[:1]

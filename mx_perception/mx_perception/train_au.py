@@ -19,10 +19,11 @@ from torch.nn import functional
 
 from mx_perception import metrics
 from mx_perception.action_units import CLIP_CLASSES, au_name
+from mx_perception.checkpoint import AU_KIND, load_checkpoint
 from mx_perception.clips import check_classes, clip_logits, evaluate_clips, micro_windows
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
-from mx_perception.folds import Fold, default_folds, hold_out, make_folds
+from mx_perception.folds import Fold, held_out_groups, hold_out
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import HIGHEST_RATE, AuNetwork, AuNetworkConfig
@@ -125,22 +126,6 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     }
 
 
-def held_out_groups(
-    subjects: Sequence[str], folds: str, people: int, seed: int
-) -> list[tuple[str, ...]]:
-    """The subjects that each training is tested on.
-
-    `folds` as `make_folds` takes it; `none` tests on all of them and trains on `people` sketched
-    ones; empty leaves a fifth out, once. Raises MxError for `none` without anybody to train on.
-    """
-    if folds == "none":
-        if not people:
-            raise MxError("--folds none trains on sketched people alone; give --people, too")
-        return [tuple(sorted(set(subjects)))]
-    groups = [fold.test for fold in make_folds(subjects, folds or default_folds(subjects), seed)]
-    return groups if folds else groups[:1]
-
-
 def _pooled(results: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
     counts = np.sum([result[key] for result in results], axis=0)
     return {**metrics.classification(counts), "confusion": counts.tolist()}
@@ -215,7 +200,10 @@ def train_fold(
     truth = np.array([window.label for window in test_windows])
     result["baseline_confusion"] = metrics.confusion(truth, guesses, len(CLIP_CLASSES)).tolist()
     result["calibration_error"] = calibration
-    save_au(network, out, sections(config, augment, fold, result, train))
+    contents = sections(config, augment, fold, result, train)
+    if start_from:
+        contents["training"]["started_from"] = load_checkpoint(start_from, AU_KIND).training
+    save_au(network, out, contents)
     return result
 
 

@@ -13,13 +13,13 @@ from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, load_checkpoint
-from mx_perception.folds import Fold, hold_out
+from mx_perception.folds import Fold, held_out_groups, hold_out
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
 from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, sketch
-from mx_perception.train_au import TrainAuConfig, held_out_groups, train_fold
+from mx_perception.train_au import TrainAuConfig, train_fold
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import clip_windows
 from safetensors.torch import load_file
@@ -107,6 +107,8 @@ def test_fine_tuning_starts_from_the_weights_and_says_so(
     metadata = json.loads((second / "model.json").read_text())
     assert metadata["training"]["settings"]["learning_rate"] == 1e-6
     assert metadata["training"]["augmentation"]["noise"] == 0.005
+    before = json.loads((first / "model.json").read_text())["training"]
+    assert metadata["training"]["started_from"] == before
     assert metadata["action_units"] == list(AU_NUMBERS)
 
 
