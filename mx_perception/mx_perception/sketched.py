@@ -58,12 +58,12 @@ def sketched_people(
 def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterator[FaceSequence]:
     """A minute each of `count` people who show no expression, otherwise as `sketched_people`.
 
-    They blink, speak, look about and sway.
+    They blink, speak, look about and sway, before every sensor in turn.
     """
     for number in track(range(first, first + count), description="sketching people at rest"):
         path = cache / f"neutral_{number:05d}.npz"
         if not path.is_file():
-            sensor = list(TRAINING_SENSORS)[number % len(TRAINING_SENSORS)]
+            sensor = list(TEST_SENSORS)[number % len(TEST_SENSORS)]
             save_sequences(path, sketch_at_rest(FIRST_PERSON + number, sensor))
         yield from load_sequences([path])
 
@@ -72,14 +72,13 @@ def sketch(seed: int, sensors: Mapping[str, float] = TRAINING_SENSORS) -> list[F
     """The sessions of one person; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
     sensor = str(rng.choice(list(sensors), p=list(sensors.values())))
-    share = float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
     config = SimulationConfig(
         seed=seed,
         duration_s=SESSION_S,
         protocol="study",
         lighting="random",
         sensor=sensor,
-        face_share=share,
+        face_share=_face_share(sensor, rng),
     )
     person = sketch_person(config)
     if person is None:
@@ -89,15 +88,21 @@ def sketch(seed: int, sensors: Mapping[str, float] = TRAINING_SENSORS) -> list[F
 
 def sketch_at_rest(seed: int, sensor: str) -> list[FaceSequence]:
     """A minute of one person without an expression; nothing if the face is not found."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
     config = SimulationConfig(
         seed=seed,
         duration_s=NEUTRAL_S,
         protocol="neutral",
         lighting="random",
         sensor=sensor,
+        face_share=_face_share(sensor, rng),
     )
     person = sketch_person(config)
     return [] if person is None else [_session(person, replace(config, identity=seed))]
+
+
+def _face_share(sensor: str, rng: np.random.Generator) -> float:
+    return float(rng.uniform(*_FACE_SHARES[sensor])) if sensor in _FACE_SHARES else 0.0
 
 
 def _drawn(base: SimulationConfig, number: int, rng: np.random.Generator) -> SimulationConfig:
