@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,21 +28,15 @@ SESSION_S = 12.0
 NEUTRAL_S = 60.0
 HOP_US = 10_000
 SIZE = (128, 128)
-TRAINING_SENSORS = {"160x160": 0.6, "240x180": 0.26, "346x260": 0.14}
-"""Shares of the sensors that people to train on stand before."""
-TEST_SENSORS = {"160x160": 0.38, "240x180": 0.28, "346x260": 0.22, "640x480": 0.12}
-"""Shares of those that people to test on stand before: one of them was never trained on."""
+SENSORS = {"160x160": 0.38, "240x180": 0.28, "346x260": 0.22, "640x480": 0.12}
+"""Shares of the sensors that people stand before."""
 _FACE_SHARES = {"640x480": (0.35, 0.6)}
 """Height of the face as a share of the image, where it is not that of every simulated session:
 large sensors see people from farther away."""
 
 
 def sketched_people(
-    count: int,
-    cache: Path,
-    track: Track,
-    first: int = 0,
-    sensors: Mapping[str, float] = TRAINING_SENSORS,
+    count: int, cache: Path, track: Track, first: int = 0
 ) -> Iterator[FaceSequence]:
     """Sequences of `count` people from number `first` on, from `cache` or drawn into it now.
 
@@ -51,7 +45,7 @@ def sketched_people(
     for number in track(range(first, first + count), description="sketching people"):
         path = cache / f"person_{number:05d}.npz"
         if not path.is_file():
-            save_sequences(path, sketch(FIRST_PERSON + number, sensors))
+            save_sequences(path, sketch(FIRST_PERSON + number))
         yield from load_sequences([path])
 
 
@@ -63,15 +57,15 @@ def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterato
     for number in track(range(first, first + count), description="sketching people at rest"):
         path = cache / f"neutral_{number:05d}.npz"
         if not path.is_file():
-            sensor = list(TEST_SENSORS)[number % len(TEST_SENSORS)]
+            sensor = list(SENSORS)[number % len(SENSORS)]
             save_sequences(path, sketch_at_rest(FIRST_PERSON + number, sensor))
         yield from load_sequences([path])
 
 
-def sketch(seed: int, sensors: Mapping[str, float] = TRAINING_SENSORS) -> list[FaceSequence]:
+def sketch(seed: int) -> list[FaceSequence]:
     """The sessions of one person; none if the face is not found."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5D]))
-    sensor = str(rng.choice(list(sensors), p=list(sensors.values())))
+    sensor = str(rng.choice(list(SENSORS), p=list(SENSORS.values())))
     config = SimulationConfig(
         seed=seed,
         duration_s=SESSION_S,

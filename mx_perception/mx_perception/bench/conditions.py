@@ -18,7 +18,7 @@ from rich.progress import track
 from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import TEST_SENSORS, sketched_people
+from mx_perception.sketched import sketched_people
 from mx_perception.windows import NEUTRAL_CLASS, Window
 
 UNSEEN = 500_000
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     kinds = parse_kinds(arguments.kinds)
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
-        people = list(sketched_people(arguments.people, cache, track, UNSEEN, TEST_SENSORS))
+        people = list(sketched_people(arguments.people, cache, track, UNSEEN))
     figures = measure(arguments.checkpoint, people, kinds)
     for name, bins in figures["conditions"].items():
         shown = ", ".join(f"{b['range']} {100 * b['accuracy']:.0f}% of {b['clips']}" for b in bins)

@@ -15,7 +15,7 @@ from mx_perception.au_stream import AuStream
 from mx_perception.bench.conditions import UNSEEN
 from mx_perception.checkpoint import DEFAULT_AU
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import TEST_SENSORS, neutral_people, sketched_people
+from mx_perception.sketched import neutral_people, sketched_people
 from mx_perception.spotter import SpotterConfig
 from mx_perception.spotting import SpottingCounts, count, spot, stream_scores
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     stream = AuStream(arguments.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
-        people = sketched_people(arguments.people, cache, track, UNSEEN, TEST_SENSORS)
+        people = sketched_people(arguments.people, cache, track, UNSEEN)
         expressions = _spotted(people, stream)
         neutral = _spotted(neutral_people(arguments.minutes, UNSEEN, cache, track), stream)
     if not expressions.minutes or not neutral.minutes:
