@@ -14,6 +14,7 @@ from rich.progress import track
 from mx_perception.au_stream import AuStream
 from mx_perception.bench.conditions import UNSEEN
 from mx_perception.checkpoint import DEFAULT_AU
+from mx_perception.event_driven import EventDrivenStream
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import neutral_people, sketched_people
 from mx_perception.spotter import SpotterConfig
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
         raise MxError(
             f"--minutes {arguments.minutes} and --people {arguments.people} must be at least 1"
         )
-    stream = AuStream(arguments.checkpoint)
+    stream = EventDrivenStream(arguments.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
         people = sketched_people(arguments.people, cache, track, UNSEEN)
