@@ -153,8 +153,8 @@ def _train_compared(
     def trained(name: str, coarseness: int = 1, **changes: bool) -> Cvae:
         network = _started(network_config, config.seed, start_from)
         network.config = dataclasses.replace(network.config, **changes)
-        seen = [with_coarser(part, coarseness) for part in (train, test)]
-        return train_network(network, *seen, out / name, config, degradation, report, resume)
+        seen, tested = (with_coarser(part, coarseness) for part in (train, test))
+        return train_network(network, seen, tested, out / name, config, degradation, report, resume)
 
     ablations = {
         "no_events": trained("no_events", use_events=False),
