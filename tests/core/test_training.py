@@ -209,7 +209,7 @@ def test_thresholds_are_as_low_as_faces_at_rest_allow(tmp_path: Path) -> None:
     chosen = dict(zip(AU_NUMBERS, choose_on_scores([blip, speech], 10_000), strict=True))
     assert chosen[26] == highest and chosen[1] == lowest
     assert chosen[12] == pytest.approx(0.85)
-    many = [blip, *[rest] * 20]
+    many = [blip, *[rest] * 60]
     assert choose_on_scores(many, 10_000)[AU_NUMBERS.index(12)] == lowest
 
 
