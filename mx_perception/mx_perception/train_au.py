@@ -333,13 +333,13 @@ def _loss(
     # Roots of counts and spikes are exact in bfloat16, and its convolutions take a third of the
     # time; but on maps of 4x4 and less oneDNN's backward pass takes seconds.
     half = min(network.map_sizes[-1]) >= 8
+    every = network.config.phases
+    settled = WARM_UP if phase is None else len(range(phase, WARM_UP, every))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        logits, evidence, rates = network.forward_clip(torch.from_numpy(batch.x), phase)
-    settled = WARM_UP
-    if phase is not None:
-        batch = batch.every(phase, network.config.phases)
-        settled = len(range(phase, WARM_UP, network.config.phases))
-    batch = batch.after(settled)
+        logits, evidence, rates = network.forward_clip(
+            torch.from_numpy(batch.x), phase, 0 if phase is None else settled
+        )
+    batch = (batch if phase is None else batch.every(phase, every)).after(settled)
     logits, evidence = logits[settled:].float(), evidence[settled:].float()
     activity = torch.from_numpy(batch.activity)
     loss = (

@@ -61,15 +61,44 @@ def test_a_layer_over_a_clip_is_snntorch_step_by_step() -> None:
     expected = torch.cat(outputs)
     beta.requires_grad_()
     threshold.requires_grad_()
-    found = leaky_clip(two, bins, beta, threshold)
+    found, rate = leaky_clip(two, bins, beta, threshold)
     weights = torch.randn_like(found)
-    (expected * weights).sum().backward()
-    (found * weights).sum().backward()
+    ((expected * weights).sum() + 100 * expected.mean()).backward()
+    ((found * weights).sum() + 100 * rate).backward()
     assert 0 < found.sum() < found.numel()
     assert torch.equal(found, expected)
+    torch.testing.assert_close(rate, expected.mean())
     torch.testing.assert_close(two.grad, one.grad)
     torch.testing.assert_close(beta.grad, neuron.beta.grad, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(threshold.grad, neuron.threshold.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_in_bfloat16_rounds_what_it_reads_and_writes() -> None:
+    torch.manual_seed(0)
+    beta, threshold = torch.rand(5), torch.rand(5) + 0.3
+    half = torch.randn(60, 5).to(torch.bfloat16).requires_grad_()
+    full = half.detach().float().requires_grad_()
+    found, rate = leaky_clip(half, 20, beta, threshold)
+    expected, _ = leaky_clip(full, 20, beta, threshold)
+    assert found.dtype == torch.bfloat16 and torch.equal(found.float(), expected)
+    weights = torch.randn(60, 5).to(torch.bfloat16)
+    (found * weights).sum().backward()
+    (expected * weights.float()).sum().backward()
+    assert torch.equal(half.grad, full.grad.to(torch.bfloat16))
+
+
+def test_hops_that_settle_have_no_gradient_and_change_no_value() -> None:
+    network = lively_network()
+    x = torch.from_numpy(counts(np.random.default_rng(1), 30, 2, 2, 32, 32))
+    free, settled = network.forward_clip(x, 1), network.forward_clip(x, 1, settle=3)
+    for one, two in zip(free, settled, strict=True):
+        torch.testing.assert_close(one, two)
+    grads = []
+    for logits, *_ in (free, settled):
+        network.zero_grad()
+        logits[3:].square().sum().backward()
+        grads.append(network.dense.weight.grad.norm().item())
+    assert 0 < grads[1] < grads[0]
 
 
 def test_a_clip_pass_equals_the_steps() -> None:

@@ -140,12 +140,13 @@ class AuNetwork(nn.Module):
         output = AuOutput(torch.sigmoid(self.score_head(read)), self.evidence_head(read))
         return output, AuState._make([taps, *membranes])
 
-    def forward_clip(self, x: Tensor, phase: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward_clip(
+        self, x: Tensor, phase: int | None = None, settle: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
-        `(T, B, 15)` and the mean firing rate of the two spiking layers, with a gradient only where
-        it is above HIGHEST_RATE. With a `phase` only its hops (phase, phase + phases, ...) are
+        `(T, B, 15)` and the mean firing rate of the two spiking layers. With a `phase` only its hops (phase, phase + phases, ...) are
         computed, and read alone: so the network trains.
         """
         config, hops, batch = self.config, *x.shape[:2]
@@ -165,12 +166,11 @@ class AuNetwork(nn.Module):
             signal = nn.functional.pad(signal, (0, 0) * 4 + (0, -steps % config.phases))
             steps, sets = len(signal) // config.phases, config.phases
         signal = signal.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        rates = []
+        early, rates = settle * sets * batch, []
         for layer in range(2):
-            signal = self._fire(layer, self._current(layer, signal).float(), steps)
-            rate = signal.detach().mean()
-            rates.append(signal.mean() if rate > HIGHEST_RATE else rate)
-        current = self._current(2, signal).float().unflatten(0, (steps, sets * batch))
+            signal, rate = self._fire(layer, self._currents(layer, signal, early), steps)
+            rates.append(rate)
+        current = self._currents(2, signal, early).float().unflatten(0, (steps, sets * batch))
         read = torch.relu(self._integrated(current)).unflatten(1, (sets, batch)).flatten(0, 1)
         if phase is None:
             read = _latest_mean(read, config.phases)[:hops]
@@ -212,15 +212,25 @@ class AuNetwork(nn.Module):
         norm: Any = self.norms[layer]
         return norm(current)
 
-    def _fire(self, layer: int, current: Tensor, steps: int) -> Tensor:
+    def _currents(self, layer: int, signal: Tensor, early: int) -> Tensor:
+        """Of all rows; the first `early` ones without a gradient."""
+        if not early:
+            return self._current(layer, signal)
+        with torch.no_grad():
+            settling = self._current(layer, signal[:early])
+        return torch.cat([settling, self._current(layer, signal[early:])])
+
+    def _fire(self, layer: int, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         neuron: Any = self.neurons[layer]
         if current.device.type == "cpu":
             return leaky_clip(current, steps, neuron.beta, neuron.threshold)
-        mem, outputs = torch.zeros_like(current.unflatten(0, (steps, -1))[0]), []
+        current, outputs = current.float(), []
+        mem = torch.zeros_like(current.unflatten(0, (steps, -1))[0])
         for step in current.unflatten(0, (steps, -1)).unbind(0):
             spk, mem = neuron(step, mem)
             outputs.append(spk)
-        return torch.cat(outputs)
+        spikes = torch.cat(outputs)
+        return spikes, spikes.mean()
 
     def _integrated(self, current: Tensor) -> Tensor:
         """Membranes of the dense layer, `(steps, B, C)` from currents of that shape."""
