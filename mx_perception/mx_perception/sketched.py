@@ -18,6 +18,7 @@ from mx_capture.simulator.source import SimulatedSource
 
 from mx_perception.dataset import Track
 from mx_perception.kinds import FIRST_PERSON, SKETCHED
+from mx_perception.processes import drawn
 from mx_perception.sequences import FaceSequence, load_sequences, save_sequences, spans_of
 
 NEUTRAL_PERSON = 700_000
@@ -42,10 +43,8 @@ def sketched_people(
 
     `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
     """
-    for number in track(range(first, first + count), description="sketching people"):
-        path = cache / f"person_{number:05d}.npz"
-        if not path.is_file():
-            save_sequences(path, sketch(FIRST_PERSON + number))
+    files = {n: cache / f"person_{n:05d}.npz" for n in range(first, first + count)}
+    for path in drawn(files, _draw, track, "sketching people"):
         yield from load_sequences([path])
 
 
@@ -54,12 +53,18 @@ def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterato
 
     They blink, speak, look about and sway, before every sensor in turn.
     """
-    for number in track(range(first, first + count), description="sketching people at rest"):
-        path = cache / f"neutral_{number:05d}.npz"
-        if not path.is_file():
-            sensor = list(SENSORS)[number % len(SENSORS)]
-            save_sequences(path, sketch_at_rest(FIRST_PERSON + number, sensor))
+    files = {n: cache / f"neutral_{n:05d}.npz" for n in range(first, first + count)}
+    for path in drawn(files, _draw_at_rest, track, "sketching people at rest"):
         yield from load_sequences([path])
+
+
+def _draw(number: int, path: Path) -> None:
+    save_sequences(path, sketch(FIRST_PERSON + number))
+
+
+def _draw_at_rest(number: int, path: Path) -> None:
+    sensor = list(SENSORS)[number % len(SENSORS)]
+    save_sequences(path, sketch_at_rest(FIRST_PERSON + number, sensor))
 
 
 def sketch(seed: int) -> list[FaceSequence]:

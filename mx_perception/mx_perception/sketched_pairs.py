@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from mx_perception.frame_pairs import (
     save_pairs,
 )
 from mx_perception.networks.cvae import CvaeConfig
+from mx_perception.processes import drawn
 
 FIRST_PERSON = 2_000_000_000
 """Seeds from here on; `./mx simulate` and the sketches for Action Units count from smaller ones."""
@@ -50,14 +52,14 @@ def sketched_pairs(
     `shaken` is the share whose key frame was exposed for long while the camera shook. A person
     whose face is not found is left out. Targets are without noise.
     """
-    parts = []
-    for number in track(range(count), description="sketching people"):
-        path = cache / f"sketched_{number:05d}_{config.name}_{shaken:g}.npz"
-        if not path.is_file():
-            pairs = list(sketch_pairs(FIRST_PERSON + number, config, shaken))
-            save_pairs(path, pairs, config)
-        parts.append(load_pairs(path, f"sketched{number:05d}"))
+    files = {n: cache / f"sketched_{n:05d}_{config.name}_{shaken:g}.npz" for n in range(count)}
+    paths = drawn(files, partial(_draw, config, shaken), track, "sketching people")
+    parts = [load_pairs(path, f"sketched{number:05d}") for number, path in enumerate(paths)]
     return FramePairs.joined(parts) if parts else None
+
+
+def _draw(config: CvaeConfig, shaken: float, number: int, path: Path) -> None:
+    save_pairs(path, list(sketch_pairs(FIRST_PERSON + number, config, shaken)), config)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_layer_in_bfloat16_rounds_what_it_reads_and_writes() -> None:
     beta, threshold = torch.rand(5), torch.rand(5) + 0.3
     half = torch.randn(60, 5).to(torch.bfloat16).requires_grad_()
     full = half.detach().float().requires_grad_()
-    found, rate = leaky_clip(half, 20, beta, threshold)
+    found, _ = leaky_clip(half, 20, beta, threshold)
     expected, _ = leaky_clip(full, 20, beta, threshold)
     assert found.dtype == torch.bfloat16 and torch.equal(found.float(), expected)
     weights = torch.randn(60, 5).to(torch.bfloat16)

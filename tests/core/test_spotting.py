@@ -16,7 +16,7 @@ from mx_perception.spotter import SpotterConfig
 from mx_perception.spotting import Detection, SpottingCounts, count, spans_as_scores, spot
 from toy_faces import toy_sequence
 
-from mx_perception import sketched
+from mx_perception import processes, sketched
 
 CONFIG = SpotterConfig(onset_lag_us=0)
 
@@ -66,6 +66,7 @@ def test_silence_finds_nothing() -> None:
 def test_the_bench_spots_in_sketched_people(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     monkeypatch.setattr(sketched, "NEUTRAL_S", 6.0)
     out = tmp_path / "spotting.json"
     words = ["--minutes", "2", "--people", "1", "--cache", str(tmp_path), "--json", str(out)]
@@ -82,6 +83,7 @@ def test_the_bench_spots_in_sketched_people(
 def test_neutral_minutes_are_of_different_people_and_hold_no_expression(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     monkeypatch.setattr(sketched, "NEUTRAL_S", 2.0)
     people = (2, bench.UNSEEN, tmp_path, lambda numbers, description: numbers)
     one, two = sketched.neutral_people(*people)

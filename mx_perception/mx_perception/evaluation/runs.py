@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from mx_perception.evaluation.session import (
     Evaluator,
     SessionResult,
 )
+from mx_perception.processes import process_pool
 
 RESULTS = "sessions"
 """The folder in `--out` with a result of each session."""
@@ -115,15 +113,10 @@ def _results(
         for task in tasks:
             yield task, evaluate_task(task, config)
     else:
-        context = multiprocessing.get_context("spawn")
-        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with process_pool(workers) as pool:
             futures = {pool.submit(evaluate_task, task, config): task for task in tasks}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+            for future in as_completed(futures):
+                yield futures[future], future.result()
 
 
 def _on_cluster(
@@ -158,22 +151,6 @@ def evaluate_task(task: Task, config: EvaluationConfig) -> SessionResult:
     if config not in _evaluators:
         _evaluators[config] = Evaluator(config)
     return _evaluators[config].evaluate(task.path, task.name)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """What worker processes start with: their threads would only wait for each other."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _is_session(folder: Path) -> bool:

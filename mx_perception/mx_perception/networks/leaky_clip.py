@@ -97,7 +97,7 @@ def _memory(values: Tensor) -> np.ndarray:
 
 
 class LeakyClip(torch.autograd.Function):
-    """`current (T, cells, C)`, `beta (C,)`, `threshold (C,)` -> spikes like `current`, their mean."""
+    """`current (T, cells, C)`, `beta (C,)`, `threshold (C,)` -> spikes alike, and their mean."""
 
     @staticmethod
     def forward(

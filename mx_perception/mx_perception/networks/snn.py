@@ -146,8 +146,10 @@ class AuNetwork(nn.Module):
         """A whole clip from rest, layer by layer: the same as `step` over T, and much faster.
 
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
-        `(T, B, 15)` and the mean firing rate of the two spiking layers. With a `phase` only its hops (phase, phase + phases, ...) are
-        computed, and read alone: so the network trains.
+        `(T, B, 15)` and the mean firing rate of the two spiking layers. With a `phase` only its
+        hops (phase, phase + phases, ...) are computed, and read alone: so the network trains. Its
+        first `settle` steps then teach nothing: the layers before them get no gradient from there,
+        which saves most of their time.
         """
         config, hops, batch = self.config, *x.shape[:2]
         first, every = (0, 1) if phase is None else (phase, config.phases)
