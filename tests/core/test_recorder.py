@@ -242,3 +242,17 @@ def test_verify_finds_nothing_wrong_with_a_good_recording(tmp_path):
                 data = cdr.frame_to_cdr(Frame(packet.stamp_ns, np.zeros((2, 2), np.uint8)), "f")
                 writer.write("/i", cdr.IMAGE_TYPE, packet.stamp_ns, data)
     assert verify(tmp_path / "bag").problems == []
+
+
+def test_verify_counts_messages_that_are_none(tmp_path):
+    with RecordingWriter(tmp_path / "bag", QUICK) as writer:
+        for i in range(60):
+            data = cdr.frame_to_cdr(Frame(i * 40_000_000, np.zeros((2, 2), np.uint8)), "f")
+            writer.write("/i", cdr.IMAGE_TYPE, i * 40_000_000, data if i != 30 else b"\xff\xfe")
+        for packet in sensor_packets(1):
+            writer.write("/e", cdr.PACKET_TYPE, packet.stamp_ns, b"")
+    quality = verify(tmp_path / "bag")
+    events, images = quality.topics
+    assert (images.messages, images.unreadable, events.unreadable) == (60, 1, 100)
+    assert images.drift_ppm == pytest.approx(0, abs=1e-3) and events.rate_hz is None
+    assert "/i: 1 messages are no valid sensor_msgs/msg/Image" in "\n".join(quality.problems)

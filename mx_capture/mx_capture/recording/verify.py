@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from mx_capture.errors import MxError
 from mx_capture.files.session import bag_folder, open_bag
 from mx_capture.recording import cdr
-from mx_capture.recording.message_types import typestore
 
 _EVT3_FULL_US = 1 << 24
 _TIME_HIGH, _TIME_LOW = 8, 6
@@ -45,6 +45,8 @@ class TopicQuality:
     """Sensor clock against the host's, for events; `header.stamp` against arrival for images."""
     drift_error_ppm: float | None = None
     """What the jitter of the arrivals alone could make of it."""
+    unreadable: int = 0
+    """Messages that are no valid message of their type."""
 
 
 @dataclass
@@ -69,6 +71,7 @@ class _Track:
     seq: list[int] = field(default_factory=list)
     sensor_us: list[int] = field(default_factory=list)
     sensor_at_ns: list[int] = field(default_factory=list)
+    unreadable: int = 0
 
 
 def verify(path: str | Path, progress: Callable[[int], None] | None = None) -> Quality:
@@ -81,7 +84,10 @@ def verify(path: str | Path, progress: Callable[[int], None] | None = None) -> Q
     with open_bag(bag) as reader:
         for number, (connection, time_ns, data) in enumerate(reader.messages(), 1):
             track = tracks.setdefault((connection.topic, connection.msgtype), _Track())
-            _follow(track, connection.msgtype, time_ns, data)
+            try:
+                _follow(track, connection.msgtype, time_ns, data)
+            except MxError:
+                track.unreadable += 1
             if progress is not None and number % 1_000 == 0:
                 progress(number)
         quality = Quality(str(bag), reader.duration / 1e9 if tracks else 0.0, reader.message_count)
@@ -110,7 +116,6 @@ def quality_table(quality: Quality) -> Table:
 
 
 def _follow(track: _Track, type_name: str, time_ns: int, data: bytes) -> None:
-    track.arrival_ns.append(time_ns)
     if type_name == cdr.PACKET_TYPE:
         packet = cdr.packet_from_cdr(data)
         track.stamp_ns.append(packet.stamp_ns)
@@ -121,8 +126,9 @@ def _follow(track: _Track, type_name: str, time_ns: int, data: bytes) -> None:
             track.sensor_at_ns.append(packet.stamp_ns)
     elif type_name in _WITH_HEADER:
         # All of these begin with a header, so its first fields suffice.
-        stamp = typestore().deserialize_cdr(data[:12], "builtin_interfaces/msg/Time")
+        stamp = cdr.read_message(data[:12], "builtin_interfaces/msg/Time")
         track.stamp_ns.append(cdr.stamp_ns(stamp))
+    track.arrival_ns.append(time_ns)
 
 
 def _first_time_us(encoding: str, events: bytes | memoryview, time_base: int) -> int | None:
@@ -144,19 +150,20 @@ def _sum_up(topic: str, type_name: str, track: _Track) -> TopicQuality:
     arrival = np.array(track.arrival_ns, np.int64)
     stamps = np.array(track.stamp_ns, np.int64) if track.stamp_ns else arrival
     steps = np.diff(stamps)
-    span_s = float(stamps.max() - stamps.min()) / 1e9
+    span_s = float(np.ptp(stamps)) / 1e9 if len(stamps) else 0.0
     seqs = np.array(track.seq, np.int64)
     drift, error = _drift(track)
     return TopicQuality(
         topic=topic,
         type=type_name,
-        messages=len(arrival),
+        messages=len(arrival) + track.unreadable,
         rate_hz=(len(arrival) - 1) / span_s if span_s > 0 else None,
         longest_gap_ms=float(steps.max()) / 1e6 if len(steps) else None,
         lost=int(np.maximum(np.diff(seqs) - 1, 0).sum()) if len(seqs) else None,
         backward=int((steps < 0).sum()) if track.stamp_ns else None,
         drift_ppm=drift,
         drift_error_ppm=error,
+        unreadable=track.unreadable,
     )
 
 
@@ -189,6 +196,11 @@ def _problems(topics: list[TopicQuality]) -> list[str]:
     if not types & {cdr.IMAGE_TYPE, cdr.COMPRESSED_TYPE}:
         found.append("no images were recorded; check the RGB camera and its topic")
     for item in topics:
+        if item.unreadable:
+            found.append(
+                f"{item.topic}: {item.unreadable} messages are no valid {item.type}; the "
+                "recording is damaged"
+            )
         if item.lost:
             found.append(f"{item.topic}: {item.lost} messages were lost before they were recorded")
         if item.backward:
