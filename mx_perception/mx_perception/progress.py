@@ -92,7 +92,10 @@ def restore(
             _, index, name = key.split(".")
             saved["state"].setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(saved)
-    for _ in range(int(metadata["step"]) - 1):
+    steps = int(metadata["step"]) - 1
+    if steps > 0:
+        # The one-cycle schedule computes each rate from the number of the step alone.
+        schedule.last_epoch, schedule._step_count = steps - 1, steps
         schedule.step()
     return TrainingState(**json.loads(metadata["state"]))
 
