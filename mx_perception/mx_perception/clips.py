@@ -14,6 +14,7 @@ from mx_perception import metrics
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES, au_name
 from mx_perception.networks.snn import AuNetwork
 from mx_perception.sequences import FaceSequence
+from mx_perception.views import AugmentConfig
 from mx_perception.windows import MICRO_HOPS, NO_CLASS, WARM_UP, Batch, Window, clip_windows, render
 
 _BATCH = 32
@@ -45,6 +46,19 @@ def clip_logits(evidence: Tensor, batch: Batch) -> Tensor:
     return (evidence * torch.from_numpy(batch.weights)[:, :, None]).sum(0)
 
 
+def settled_batch(
+    network: AuNetwork,
+    sequences: Sequence[FaceSequence],
+    windows: Sequence[Window],
+    hops: int,
+    rng: np.random.Generator | None = None,
+    augment: AugmentConfig | None = None,
+) -> Batch:
+    """What `network` reads of `windows`, each after its WARM_UP."""
+    size, modality = network.map_size, network.config.modality
+    return render(sequences, windows, hops, size, modality, rng, augment, WARM_UP)
+
+
 def outputs(
     network: AuNetwork, sequences: Sequence[FaceSequence], windows: Sequence[Window], hops: int
 ) -> Iterator[tuple[Batch, Tensor, Tensor]]:
@@ -52,9 +66,7 @@ def outputs(
     evidence `(T, B, 15)`."""
     for begin in range(0, len(windows), _BATCH):
         part = windows[begin : begin + _BATCH]
-        batch = render(
-            sequences, part, hops, network.map_size, network.config.modality, warm_up=WARM_UP
-        )
+        batch = settled_batch(network, sequences, part, hops)
         with torch.no_grad():
             logits, evidence, _ = network.forward_clip(torch.from_numpy(batch.x))
         yield batch.after(WARM_UP), logits[WARM_UP:], evidence[WARM_UP:]

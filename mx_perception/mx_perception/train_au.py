@@ -20,7 +20,13 @@ from torch.nn import functional
 from mx_perception import metrics
 from mx_perception.action_units import CLIP_CLASSES, au_name
 from mx_perception.checkpoint import AU_KIND, load_checkpoint
-from mx_perception.clips import check_classes, clip_logits, evaluate_clips, micro_windows
+from mx_perception.clips import (
+    check_classes,
+    clip_logits,
+    evaluate_clips,
+    micro_windows,
+    settled_batch,
+)
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
 from mx_perception.folds import Fold, held_out_groups, hold_out
@@ -33,7 +39,7 @@ from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
-from mx_perception.windows import NO_CLASS, WARM_UP, Batch, Window, channels, clip_windows, render
+from mx_perception.windows import NO_CLASS, WARM_UP, Batch, Window, channels, clip_windows
 
 
 @dataclass(frozen=True)
@@ -278,16 +284,7 @@ def _epoch(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = [windows[i] for i in order[begin : begin + config.batch]]
-        batch = render(
-            sequences,
-            part,
-            config.hops,
-            network.map_size,
-            network.config.modality,
-            rng,
-            augment,
-            WARM_UP,
-        )
+        batch = settled_batch(network, sequences, part, config.hops, rng, augment)
         loss = _loss(network, batch, config, int(rng.integers(network.config.phases)))
         if not torch.isfinite(loss):
             raise MxError(
@@ -314,14 +311,7 @@ def _validate(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = windows[begin : begin + config.batch]
-        batch = render(
-            sequences,
-            part,
-            config.hops,
-            network.map_size,
-            network.config.modality,
-            warm_up=WARM_UP,
-        )
+        batch = settled_batch(network, sequences, part, config.hops)
         with torch.no_grad():
             losses.append(len(part) * _loss(network, batch, config).item())
     return sum(losses) / len(windows)
