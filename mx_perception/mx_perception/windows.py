@@ -112,7 +112,7 @@ def render(
 ) -> Batch:
     """Make a batch at the network's `size`. Without `augment` it is exactly what is stored.
 
-    The `warm_up` hops that come before each window come first.
+    The `warm_up` hops that come before each window come first, and have no weight.
     """
     middle = warm_up + hops / 2
     hops += warm_up
@@ -135,7 +135,7 @@ def render(
                 inside = (middles >= onset) & (middles < offset)
                 activity[inside, row, AU_NUMBERS.index(number)] = 1.0
         begin, end = view.interval(window.begin, window.end)
-        weights[(middles >= begin) & (middles < end), row] = 1.0
+        weights[(middles >= max(begin, warm_up)) & (middles < end), row] = 1.0
     weights /= np.maximum(weights.sum(0), 1.0)
     return Batch(x, activity, np.array([window.label for window in windows], np.int64), weights)
 

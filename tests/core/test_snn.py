@@ -99,6 +99,13 @@ def test_hops_that_settle_have_no_gradient_and_change_no_value() -> None:
         logits[3:].square().sum().backward()
         grads.append(network.dense.weight.grad.norm().item())
     assert 0 < grads[1] < grads[0]
+    taps, decay, phases = SMALL.taps, SMALL.tap_decay, SMALL.phases
+    pooled = network._pooled(x.flatten(0, 1)).unflatten(0, (30, 2))
+    signal = event_memory.seen_over_clip(pooled, taps, decay, 1, phases)[3:].flatten(0, 1)
+    mean = network.convolutions[0](signal).mean((0, 2, 3))
+    before = network.norms[0].running_mean.clone()
+    network.train().forward_clip(x, 1, settle=3)
+    torch.testing.assert_close(network.norms[0].running_mean, 0.9 * before + 0.1 * mean)
 
 
 def test_a_clip_pass_equals_the_steps() -> None:

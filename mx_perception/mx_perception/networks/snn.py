@@ -24,6 +24,7 @@ import torch
 from mx_capture.config import Config, setting
 from snntorch import surrogate
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
 from mx_perception.networks import event_memory
@@ -148,8 +149,8 @@ class AuNetwork(nn.Module):
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
         `(T, B, 15)` and the mean firing rate of the two spiking layers. With a `phase` only its
         hops (phase, phase + phases, ...) are computed, and read alone: so the network trains. Its
-        first `settle` steps then teach nothing: the layers before them get no gradient from there,
-        which saves most of their time.
+        first `settle` steps then teach nothing: they have no gradient and no part in the statistics
+        of the normalisation, and take a third of the time.
         """
         config, hops, batch = self.config, *x.shape[:2]
         first, every = (0, 1) if phase is None else (phase, config.phases)
@@ -165,7 +166,7 @@ class AuNetwork(nn.Module):
         )
         steps, sets = len(signal), 1
         if phase is None:  # hops side by side that belong to one turn of the phases
-            signal = nn.functional.pad(signal, (0, 0) * 4 + (0, -steps % config.phases))
+            signal = functional.pad(signal, (0, 0) * 4 + (0, -steps % config.phases))
             steps, sets = len(signal) // config.phases, config.phases
         signal = signal.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         early, rates = settle * sets * batch, []
@@ -204,22 +205,26 @@ class AuNetwork(nn.Module):
     def _pooled(self, x: Tensor) -> Tensor:
         pool = self.config.pool
         if pool > 1 and x.shape[-1] == self.config.width:
-            x = nn.functional.avg_pool2d(x.float(), pool) * pool**2
+            x = functional.avg_pool2d(x.float(), pool) * pool**2
         return x.clamp(max=self.config.count_limit)
 
-    def _current(self, layer: int, signal: Tensor) -> Tensor:
+    def _current(self, layer: int, signal: Tensor, learns: bool = True) -> Tensor:
         current = self.convolutions[layer](signal) if layer < 2 else self.dense(signal.flatten(1))
         if self.norms is None:
             return current
         norm: Any = self.norms[layer]
-        return norm(current)
+        if learns:
+            return norm(current)
+        # What settles is normalised as in the stream, and its statistics are not for the stream.
+        statistics = norm.running_mean, norm.running_var
+        return functional.batch_norm(current, *statistics, norm.weight, norm.bias, eps=norm.eps)
 
     def _currents(self, layer: int, signal: Tensor, early: int) -> Tensor:
         """Of all rows; the first `early` ones without a gradient."""
         if not early:
             return self._current(layer, signal)
         with torch.no_grad():
-            settling = self._current(layer, signal[:early])
+            settling = self._current(layer, signal[:early], learns=False)
         return torch.cat([settling, self._current(layer, signal[early:])])
 
     def _fire(self, layer: int, current: Tensor, steps: int) -> tuple[Tensor, Tensor]:
