@@ -2,7 +2,13 @@
 
 import pytest
 from mx_capture.errors import MxError
-from mx_capture.recording.session_info import SESSION_FILE, Consent, SessionInfo, write_info
+from mx_capture.recording.session_info import (
+    SESSION_FILE,
+    Consent,
+    Retention,
+    SessionInfo,
+    write_info,
+)
 from mx_capture.verbs.erase import main
 
 
@@ -74,3 +80,30 @@ def test_a_session_that_lies_elsewhere_goes_with_its_link(dataset):
         main(["p01", str(dataset / "nowhere")])
     main(["p01", str(dataset / "study"), "--yes"])
     assert not moved.exists() and not (dataset / "study/a1").is_symlink()
+
+
+@pytest.mark.parametrize("beside", ["a10/session.yaml", "dataset.yaml", ".git/config"])
+def test_a_session_among_other_things_takes_nothing_of_them_with_it(tmp_path, beside):
+    write_info(tmp_path / SESSION_FILE, SessionInfo("p01", Consent("not needed")))
+    for name in ("recording/a_0.mcap", "labels.yaml", "thesis.tex", beside):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("subject: p02\nconsent: {given: not needed}\n")
+    main(["p01", str(tmp_path), "--yes"])
+    assert everything(tmp_path) == {"thesis.tex", beside}
+
+
+def test_what_was_kept_long_enough_goes(dataset, capsys):
+    for session, until in (("a1", "2020-01-31"), ("a3", "2999-01-31")):
+        path = dataset / "study" / session / SESSION_FILE
+        info = SessionInfo("p01", Consent("not needed"), retention=Retention(until))
+        write_info(path, info, replace=True)
+    before = everything(dataset)
+    assert main(["--expired", str(dataset / "study"), "--yes"]) == 0
+    assert before - everything(dataset) == {
+        f"study/a1/{name}" for name in (SESSION_FILE, "recording/a_0.mcap")
+    }
+    main(["--expired", str(dataset / "study")])
+    assert "nothing whose last day is over" in capsys.readouterr().out
+    for words in (["study"], ["p01", "study", "--expired"]):
+        with pytest.raises(MxError, match="whose sessions"):
+            main(words)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from mx_capture.errors import MxError
+from mx_capture.recording.session_info import Consent, Retention, SessionInfo, write_info
 from mx_capture.verbs import record
 from mx_capture.verbs.record import main
 
@@ -29,6 +30,30 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, arguments, message):
     with pytest.raises(MxError, match=message):
         main(["--out", str(tmp_path / "s"), *arguments])
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("given", ["no", "unknown"])
+def test_a_session_file_without_consent_records_nothing(tmp_path, given):
+    file = tmp_path / "s.yaml"
+    write_info(file, SessionInfo("p01", Consent(given)))
+    with pytest.raises(MxError, match=f"without consent nothing is recorded, and it is '{given}'"):
+        main(["--out", str(tmp_path / "s"), "--session", str(file)])
+    assert not (tmp_path / "s").exists()
+
+
+def test_options_replace_what_the_session_file_says(tmp_path):
+    file = tmp_path / "s.yaml"
+    kept = {"calibration": "c.yaml", "note": "left seat"}
+    consent = Consent("yes", "2026-01-31", ("research",))
+    write_info(file, SessionInfo("p01", consent, retention=Retention("2027-01-31", "DPO"), **kept))
+    words = ["--out", str(tmp_path / "s"), "--session", str(file)]
+    info = record._session_info(record._parse(words), None)
+    assert (info.subject, info.consent, info.retention.until) == ("p01", consent, "2027-01-31")
+    words += ["--subject", "p02", "--lux", "300", "--keep-until", "2028-01-31", "--consent", "yes"]
+    info = record._session_info(record._parse(words), None)
+    assert (info.subject, info.lighting.lux, info.note) == ("p02", 300, "left seat")
+    assert info.retention == Retention("2028-01-31", "DPO")
+    assert info.consent.uses == ("research",) and info.consent.date > "2026-01-31"
 
 
 def test_an_existing_folder_is_refused(tmp_path, monkeypatch):

@@ -1,16 +1,23 @@
-"""Finds and removes everything that a data set holds of one subject."""
+"""Finds and removes what a data set holds of one subject, or holds for longer than it may."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mx_capture.errors import MxError
-from mx_capture.recording.session_info import SESSION_FILE, read_session
+from mx_capture.recording.annotations import LABELS_FILE
+from mx_capture.recording.session_info import (
+    BAG_FOLDER,
+    DATASET_FILE,
+    SESSION_FILE,
+    SessionInfo,
+    read_session,
+)
 
 _TEXT = (".csv", ".html", ".json", ".md", ".txt", ".yaml", ".yml")
 _LONGEST_TEXT = 50_000_000
@@ -22,7 +29,8 @@ class Traces:
 
     sessions: list[Path] = field(default_factory=list)
     derived: list[Path] = field(default_factory=list)
-    """Files outside of the sessions that are named after one of them: caches, exports, tables."""
+    """What is named after a session outside of it: caches, exports, tables; and what belongs to a
+    session in a folder that holds others, too, and therefore stays."""
     mentions: list[Path] = field(default_factory=list)
     """Texts that name the subject or a session, such as reports: they are not removed."""
     unreadable: list[str] = field(default_factory=list)
@@ -31,8 +39,9 @@ class Traces:
     @property
     def bytes(self) -> int:
         """The size of what will go."""
-        files = [file for path in self.sessions for file in path.rglob("*") if file.is_file()]
-        return sum(path.stat().st_size for path in (*files, *self.derived))
+        paths = [*self.sessions, *self.derived]
+        below = [file for path in paths for file in path.rglob("*")]
+        return sum(path.stat().st_size for path in (*paths, *below) if path.is_file())
 
 
 def find_traces(subject: str, folders: Iterable[Path]) -> Traces:
@@ -40,7 +49,16 @@ def find_traces(subject: str, folders: Iterable[Path]) -> Traces:
 
     Raises MxError for a folder that is not there.
     """
-    folders = list(folders)
+    return _find(lambda info: info.subject == subject, [subject], list(folders))
+
+
+def find_expired(day: str, folders: Iterable[Path]) -> Traces:
+    """As `find_traces`, of sessions that were to be kept until before `day` (YYYY-MM-DD)."""
+    return _find(lambda info: "" < info.retention.until < day, [], list(folders))
+
+
+def _find(wanted: Callable[[SessionInfo], bool], names: list[str], folders: list[Path]) -> Traces:
+    """`names`, and those of the sessions, are looked for in texts."""
     traces = Traces()
     for folder in folders:
         if not folder.is_dir():
@@ -49,20 +67,33 @@ def find_traces(subject: str, folders: Iterable[Path]) -> Traces:
         found = {*folder.rglob(SESSION_FILE), *folder.glob(f"*/{SESSION_FILE}")}
         for path in sorted(found):
             try:
-                if read_session(path.parent).subject == subject:
-                    traces.sessions.append(path.parent)
+                if not wanted(read_session(path.parent)):
+                    continue
             except MxError as error:
                 traces.unreadable.append(str(error))
-    names = [re.escape(path.resolve().name) for path in traces.sessions]
+                continue
+            if _holds_more(path.parent):
+                own = [path, path.with_name(LABELS_FILE), *path.parent.glob(f"{BAG_FOLDER}*")]
+                traces.derived += [part for part in own if part.exists()]
+            else:
+                traces.sessions.append(path.parent)
+    sessions = [re.escape(path.resolve().name) for path in traces.sessions]
     # "s1" made "s1.h5" and "s1_64x64.npz", but not "s10.h5".
-    named = re.compile(rf"({'|'.join(names)})([._-].*)?") if names else None
-    mentioned = re.compile(rf"\b({'|'.join([re.escape(subject), *names])})\b".encode())
-    for file in _files_outside(folders, traces.sessions):
+    named = re.compile(rf"({'|'.join(sessions)})([._-].*)?") if sessions else None
+    words = "|".join([*map(re.escape, names), *sessions])
+    mentioned = re.compile(rf"\b({words})\b".encode()) if words else None
+    for file in _files_outside(folders, [*traces.sessions, *traces.derived]):
         if named and named.fullmatch(file.name):
             traces.derived.append(file)
-        elif file.suffix in _TEXT and _mentions(file, mentioned):
+        elif mentioned and file.suffix in _TEXT and _mentions(file, mentioned):
             traces.mentions.append(file)
     return traces
+
+
+def _holds_more(folder: Path) -> bool:
+    """Whether a session file lies where other things lie that are not the session's."""
+    others = [path for path in folder.rglob(SESSION_FILE) if path.parent != folder]
+    return bool(others) or any((folder / name).exists() for name in (DATASET_FILE, ".git"))
 
 
 def erase(traces: Traces) -> None:
@@ -77,14 +108,17 @@ def erase(traces: Traces) -> None:
             raise MxError(f"cannot remove {path}: {error.strerror}; check its rights") from error
 
 
-def _files_outside(folders: Iterable[Path], sessions: Iterable[Path]) -> Iterator[Path]:
-    known = {path.resolve() for path in sessions}
+def _files_outside(folders: Iterable[Path], found: Iterable[Path]) -> Iterator[Path]:
+    known = {path.resolve() for path in found}
     seen = set()
     for folder in folders:
         for place, below, files in os.walk(folder):
             below[:] = sorted(name for name in below if (Path(place) / name).resolve() not in known)
             for file in sorted(Path(place, name) for name in files):
-                if file.resolve() not in seen and file.parent.resolve() not in known:
+                if (
+                    file.resolve() not in seen
+                    and not {file.resolve(), file.parent.resolve()} & known
+                ):
                     seen.add(file.resolve())
                     yield file
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -95,7 +96,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         epilog="example: ./mx record --out data/s01 --subject s01 --consent yes --protocol facs",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the new session's folder")
-    parser.add_argument("--session", metavar="FILE", help="session.yaml to start from")
+    parser.add_argument(
+        "--session", metavar="FILE", help="session.yaml to start from; other options replace its"
+    )
     parser.add_argument("--subject", help="pseudonym; asked for if missing")
     parser.add_argument("--consent", choices=("yes", "no", "not needed"), help="given today")
     parser.add_argument("--lighting", help="what the light is called, such as office")
@@ -120,32 +123,57 @@ def _chosen_protocol(name: str | None) -> Protocol | None:
 
 
 def _session_info(options: argparse.Namespace, protocol: Protocol | None) -> SessionInfo:
-    """From the file, else from the options; what is missing is asked for on a terminal."""
-    if options.session:
-        return read_info(Path(options.session), SessionInfo)
-    subject = options.subject or _ask("pseudonym of the subject (never a name)", "--subject")
-    consent = options.consent
-    if consent is None:
-        if not sys.stdin.isatty():
-            raise MxError("whether consent was given is not known; give --consent or --session")
-        consent = "yes" if Confirm.ask("has the subject consented in writing?") else "no"
-    if consent == "no":
-        raise MxError("without consent nothing is recorded")
-    lighting = options.lighting
-    if lighting is None:
-        lighting = Prompt.ask("lighting", default="unknown") if sys.stdin.isatty() else "unknown"
-    until = options.keep_until
-    if until is None and sys.stdin.isatty():
-        until = Prompt.ask("last day it may be kept, such as 2031-01-31", default="no limit")
-    today = time.strftime("%Y-%m-%d") if consent == "yes" else ""
-    return SessionInfo(
-        subject=subject,
-        consent=Consent(consent, today),
-        lighting=Lighting(lighting, options.lux),
-        retention=Retention("" if until in (None, "no limit") else until),
-        protocol=protocol.name if protocol else "",
+    """From options, over the file where one is given; what is missing is asked for on a terminal."""
+    info = read_info(Path(options.session), SessionInfo) if options.session else _asked(options)
+    lighting, retention = info.lighting, info.retention
+    if options.lighting is not None or options.lux is not None:
+        lighting = Lighting(options.lighting or lighting.name, options.lux)
+    if options.keep_until is not None:
+        retention = replace(retention, until=options.keep_until)
+    return replace(
+        info,
+        subject=options.subject or info.subject,
+        consent=_consent(options.consent, info.consent),
+        lighting=lighting,
+        retention=retention,
+        protocol=protocol.name if protocol else info.protocol,
         origin="camera",
     )
+
+
+def _asked(options: argparse.Namespace) -> SessionInfo:
+    subject = options.subject or _ask("pseudonym of the subject (never a name)", "--subject")
+    given = options.consent
+    if given is None:
+        if not sys.stdin.isatty():
+            raise MxError("whether consent was given is not known; give --consent or --session")
+        given = "yes" if Confirm.ask("has the subject consented in writing?") else "no"
+    consent = _consent(given, Consent("unknown"))
+    lighting, until = options.lighting or "unknown", options.keep_until or ""
+    if sys.stdin.isatty():
+        if options.lighting is None:
+            lighting = Prompt.ask("lighting", default="unknown")
+        if options.keep_until is None:
+            until = Prompt.ask("last day it may be kept, such as 2031-01-31", default="no limit")
+    return SessionInfo(
+        subject=subject,
+        consent=consent,
+        lighting=Lighting(lighting, options.lux),
+        retention=Retention("" if until == "no limit" else until),
+    )
+
+
+def _consent(given: str | None, known: Consent) -> Consent:
+    """What was given today, or what is known; MxError where that is not enough."""
+    if given is not None:
+        today = time.strftime("%Y-%m-%d") if given == "yes" else ""
+        known = replace(known, given=given, date=today)
+    if known.given in ("no", "unknown"):
+        raise MxError(
+            f"without consent nothing is recorded, and it is {known.given!r}; give --consent yes "
+            "where the subject has agreed"
+        )
+    return known
 
 
 def _ask(question: str, option: str) -> str:
