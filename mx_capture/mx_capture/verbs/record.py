@@ -123,7 +123,7 @@ def _chosen_protocol(name: str | None) -> Protocol | None:
 
 
 def _session_info(options: argparse.Namespace, protocol: Protocol | None) -> SessionInfo:
-    """From options, over the file where one is given; what is missing is asked for on a terminal."""
+    """Options, over the file where one is given; what is missing is asked for on a terminal."""
     info = read_info(Path(options.session), SessionInfo) if options.session else _asked(options)
     lighting, retention = info.lighting, info.retention
     if options.lighting is not None or options.lux is not None:
