@@ -90,6 +90,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, *configs: type[Config]) -> None:
         super().__init__(name)
         self.failure: str | None = None
+        self._running = False
         self.health = Health(losses={**_REFUSED, **self.losses}, silences=self.silences)
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
@@ -230,15 +231,25 @@ class ManagedNode(LifecycleNode):
         if self._attempt(self.start) is not TransitionCallbackReturn.SUCCESS:
             self._destroy_entities()
             return TransitionCallbackReturn.FAILURE
+        self._running = True
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop()
-        self._destroy_entities()
+        self.close()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.unload()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.close()
+        if state.label != "unconfigured":
+            self.unload()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.close()
         return TransitionCallbackReturn.SUCCESS
 
     def autostart(self) -> bool:
@@ -249,8 +260,9 @@ class ManagedNode(LifecycleNode):
         return self.trigger_configure() == done and self.trigger_activate() == done
 
     def close(self) -> None:
-        """Stop whatever is running, for the end of the process."""
-        if self._state_machine.current_state[1] == "active":
+        """Stop whatever is running; a second call does nothing."""
+        if self._running:
+            self._running = False
             self.stop()
         self._destroy_entities()
 

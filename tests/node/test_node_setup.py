@@ -18,6 +18,7 @@ from mx_capture.errors import MxError
 from mx_capture.node_setup import ManagedNode
 from rcl_interfaces.srv import DescribeParameters
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
@@ -32,6 +33,7 @@ class LampConfig(Config):
 
 class LampNode(ManagedNode):
     def __init__(self):
+        self.done = []
         super().__init__("lamp_node", LampConfig)
 
     def load(self):
@@ -44,6 +46,14 @@ class LampNode(ManagedNode):
 
     def start(self):
         self.faces = self.publish_to(Face, "faces")
+        if self.lamp.level == 9:
+            raise RuntimeError("the bulb broke")
+
+    def stop(self):
+        self.done.append("stopped")
+
+    def unload(self):
+        self.done.append("unloaded")
 
 
 def test_parameters_describe_themselves(graph):
@@ -84,6 +94,33 @@ def test_a_lifecycle_manager_drives_the_node_where_autostart_is_off(graph):
         assert future.result().success
         states.append(node.count_publishers("/faces"))
     assert states == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("transitions", "done"),
+    [
+        ("configure activate deactivate cleanup configure activate", ["stopped", "unloaded"]),
+        ("configure activate shutdown", ["stopped", "unloaded"]),
+        ("configure shutdown", ["unloaded"]),
+        ("shutdown", []),
+    ],
+)
+def test_every_transition_leaves_nothing_behind(graph, transitions, done):
+    (node,) = graph.start(LampNode, autostart="false")
+    for transition in transitions.split():
+        assert getattr(node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+    assert node.done == done
+    assert node.count_publishers("/faces") == (transitions.split()[-1] == "activate")
+
+
+def test_a_start_that_breaks_leaves_nothing_behind(graph):
+    (node,) = graph.start(LampNode, level="9", autostart="false")
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.ERROR
+    assert node.count_publishers("/faces") == 0
+    node.set_parameters([Parameter("level", value=5)])
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
 
 
 def test_diagnostics_tell_the_state(graph):

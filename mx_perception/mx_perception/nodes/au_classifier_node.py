@@ -47,6 +47,8 @@ class Face:
     expression: Any
     frame_id: str
     next_seq: int
+    stamp: Any
+    """Of its last tensor."""
     heard_s: float = 0.0
 
 
@@ -89,7 +91,8 @@ class AuClassifierNode(ManagedNode):
         # Before the publishers of faces, which came later and would go first.
         self.withdraw(self._tensors)
         for name in self._faces:
-            self.spotter.reset(name)
+            self.withdraw_expressions(name)
+        self.model.forget(list(self._faces))
         self._faces.clear()
 
     def on_tensor(self, message: mx.EventTensor) -> None:
@@ -101,7 +104,7 @@ class AuClassifierNode(ManagedNode):
         name, stamp, frame_id = message.face_id, message.header.stamp, message.header.frame_id
         face = self._faces.get(name) or self._add_face(message)
         missed = message.seq - face.next_seq
-        face.next_seq, face.heard_s = message.seq + 1, began
+        face.next_seq, face.stamp, face.heard_s = message.seq + 1, stamp, began
         self.health.count("missed_tensors", max(missed, 0))
         reset = message.discontinuity or missed != 0
         if reset:
@@ -138,8 +141,8 @@ class AuClassifierNode(ManagedNode):
                 self.model.forget([name])
 
     def withdraw_expressions(self, name: str) -> None:
-        begun = self.spotter.reset(name)
-        self.tell(begun, self.get_clock().now().to_msg(), self._faces[name].frame_id)
+        face = self._faces[name]
+        self.tell(self.spotter.reset(name), face.stamp, face.frame_id)
 
     def tell(self, expressions: Iterable[MicroExpression], stamp: Any, frame_id: str) -> None:
         for expression in expressions:
@@ -153,6 +156,7 @@ class AuClassifierNode(ManagedNode):
             self.publish_to(Expression, f"{humans}/expression", HUMANS_QOS, passing=True),
             message.header.frame_id,
             message.seq,
+            message.header.stamp,
         )
         self._faces[message.face_id] = face
         return face
