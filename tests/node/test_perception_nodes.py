@@ -85,6 +85,34 @@ def test_topics_of_a_lost_face_are_withdrawn(graph):
     assert node.model.faces == []
 
 
+def test_a_classifier_that_stops_withdraws_what_is_open_and_starts_afresh(graph):
+    (node,) = graph.start(AuClassifierNode)
+    scores = graph.listen(mx.ActionUnits, "action_units")
+    phases = graph.listen(mx.MicroExpression, "micro_expressions")
+    tensors = graph.publisher(mx.EventTensor, "event_tensors")
+    graph.until(lambda: node.action_units.get_subscription_count() == 1)
+    tensors.publish(tensor(0))
+    graph.until(lambda: len(scores) == 1)
+    shown = np.zeros(14, np.float32)
+    for hop, score in enumerate([0.0] * 5 + [1.0] * 15):
+        shown[9] = score
+        begun = node.spotter.update("f00000", (hop + 2) * HOP_NS, shown)
+        node.tell(begun, tensor(hop).header.stamp, "face")
+    graph.until(lambda: phases and phases[0].phase == mx.MicroExpression.ONSET)
+    node.trigger_deactivate()
+    graph.until(lambda: phases[-1].phase == mx.MicroExpression.OFFSET)
+    assert phases[-1].score == 0.0 and phases[-1].header.stamp.nanosec == HOP_NS
+    assert node.model.faces == []
+    node.trigger_activate()
+    graph.until(lambda: node.action_units.get_subscription_count() == 1)
+    tensors.publish(tensor(1))
+    graph.until(lambda: len(scores) == 2)
+    counts = np.frombuffer(tensor(1).data, np.uint8).reshape(1, 2, 128, 128)
+    np.testing.assert_array_equal(
+        np.float32(scores[1].score), node.model.step({"fresh": counts})["fresh"]
+    )
+
+
 def test_reconstruction_needs_the_key_frame_of_its_window(graph):
     (node,) = graph.start(ReconstructionNode)
     frames = graph.listen(Image, "reconstruction")
