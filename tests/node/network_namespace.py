@@ -49,7 +49,8 @@ def main():
     from running_graph import RunningGraph
 
     session = write_person(Path(sys.argv[1]) / "person")
-    graph = RunningGraph("files", cameras=False, events=str(session))
+    forget = ("ROS_AUTOMATIC_DISCOVERY_RANGE",)
+    graph = RunningGraph("files", cameras=False, forget=forget, events=str(session))
     try:
         graph.until(lambda: len(graph.scores) > 100, "scores", 240)
     finally:

@@ -106,7 +106,8 @@ class Cameras(threading.Thread):
 class RunningGraph:
     """The processes of a launch file, and a subscriber like any other stack's."""
 
-    def __init__(self, file, cameras=True, **arguments):
+    def __init__(self, file, cameras=True, forget=(), **arguments):
+        """`forget`: variables of the environment that the launch file does not see."""
         self.domain = os.environ["ROS_DOMAIN_ID"]
         rclpy.init(args=[])
         self.node = rclpy.create_node("watcher")
@@ -126,6 +127,8 @@ class RunningGraph:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self.cameras = Cameras(self.node) if cameras else None
+        for name in forget:
+            os.environ.pop(name)
         self.launch = Launch(
             LAUNCH / f"{file}.launch.xml", arguments, output=lambda *line: self.lines.append(line)
         ).start()

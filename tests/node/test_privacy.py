@@ -24,7 +24,7 @@ def private_graph(ros_domain, tmp_path):
     # Copies: rcl reads no aliases.
     values = {f"/**/{node}": {"ros__parameters": dict(_QUICK)} for node in _CAMERAS}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    out, params = str(tmp_path / "recording"), str(tmp_path / "params.yaml")
+    out, params = str(tmp_path / "session"), str(tmp_path / "params.yaml")
     graph = RunningGraph(
         "demo", cameras=False, privacy="true", record="true", out=out, params=params
     )
@@ -46,7 +46,7 @@ def test_no_image_of_anybody_is_published_or_recorded(private_graph, tmp_path):
     shown = [name for name in topics if name.startswith("/humans/faces/f")]
     assert {name.rpartition("/")[2] for name in shown} == {"roi", "facs", "expression"}
     graph.launch.stop()
-    with AnyReader([tmp_path / "recording"]) as reader:
+    with AnyReader([tmp_path / "session" / "recording"]) as reader:
         recorded = {topic: info.msgtype for topic, info in reader.topics.items()}
     assert IMAGE not in recorded.values()
     assert {"/event_camera/events", "/faces", "/action_units"} <= set(recorded)

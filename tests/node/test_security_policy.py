@@ -1,5 +1,6 @@
 """The SROS2 policy allows what the nodes do, and nothing else of theirs."""
 
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 from xml.etree import ElementTree
@@ -41,6 +42,13 @@ def allowed(name):
         [whole(item.text) for item in profile.find(path)]
         for path in ("topics[@publish]", "topics[@subscribe]", "services[@reply]")
     ]
+
+
+def test_every_enclave_of_the_launch_files_has_a_policy():
+    known = {item.get("path") for item in ElementTree.parse(POLICY).iter("enclave")}
+    files = list(POLICY.parent.glob("*.launch.xml"))
+    named = [re.findall(r"--enclave (\S+)\"", file.read_text()) for file in files]
+    assert {name for names in named for name in names} == known
 
 
 def check(graph, node):

@@ -213,8 +213,8 @@ class DemoGraph:
 
     def _launch(self, file: str, inputs: Mapping[str, str]) -> list[str]:
         """The command for a launch file: the same words for ros2 and for our runner."""
-        recording = str((self.out / "recording").resolve())
-        values = {"autostart_cameras": "false", "record": "true", "out": recording, **inputs}
+        out = str(self.out.resolve())
+        values = {"autostart_cameras": "false", "record": "true", "out": out, **inputs}
         values["respawn"] = "false"
         runner = ["ros2", "launch"] if shutil.which("ros2") else [sys.executable, "-m", "mx_launch"]
         arguments = [f"{name}:={value}" for name, value in values.items()]
