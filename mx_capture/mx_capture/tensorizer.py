@@ -201,9 +201,18 @@ class Tensorizer:
         stream = self.stream.counters if self.stream is not None else {}
         return self.counters + Counter(stream) + Counter(self.clock.counters)
 
+    @property
+    def uncalibrated(self) -> bool:
+        """Whether boxes are taken from one camera to another as if both were the same."""
+        if not isinstance(self.registration, SameSensor) or None in (self.frame_size, self._format):
+            return False
+        same_size = self._format is not None and self.frame_size == self._format[1:]
+        return self.options.clock != "shared" or not same_size
+
     def facts(self) -> dict[str, str]:
         """The state of the clock, what waits, and who is followed; for people."""
         return {
+            "registration": type(self.registration).__name__,
             "clock": self.options.clock,
             **self.clock.facts(),
             "waiting_frames": str(len(self._windows)),

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from fake_neuromorphic import FakeDevice, FakeLibrary, Name
@@ -208,6 +209,14 @@ def test_a_graph_is_judged_node_by_node():
 def test_two_nodes_of_one_name_are_a_problem():
     seen = Seen(nodes=["/viewer", "/viewer"])
     assert "/viewer runs twice" in by_subject(graph_checks(seen))["graph"].finding
+
+
+def test_faces_may_be_found_without_an_rgb_camera():
+    images, events = "/r1/rgb/image_raw", "/r1/event_image"
+    seen = Seen(nodes=["/r1/face_detector_node"], publishers={images: 0, events: 1})
+    assert by_subject(graph_checks(seen))[images].ok
+    checks = by_subject(graph_checks(replace(seen, publishers={images: 0, events: 0})))
+    assert not checks[images].ok and not checks[events].ok
 
 
 def test_the_exit_code_tells_whether_there_is_a_problem(tmp_path, monkeypatch, capsys):

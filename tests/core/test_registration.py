@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from mx_capture.errors import MxError
+from mx_capture.event_tensor import TensorConfig
 from mx_capture.registration import (
     Camera,
     Homography,
@@ -18,6 +19,8 @@ from mx_capture.registration import (
     write_registration,
 )
 from mx_capture.roi import Roi
+from mx_capture.stream import Packet
+from mx_capture.tensorizer import Tensorizer, TensorizerConfig
 
 CROP_WIDTH_M = RegistrationConfig().crop_width_m
 
@@ -128,3 +131,22 @@ def test_a_bad_calibration_file_is_one_clear_line(tmp_path: Path, text: str, mes
 def test_a_missing_calibration_file_is_named():
     with pytest.raises(MxError, match=r"nowhere\.yaml: No such file"):
         load_registration(RegistrationConfig(calibration="nowhere.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("clock", "frame_size", "registration", "uncalibrated"),
+    [
+        ("shared", (24, 32), SameSensor(), False),
+        ("shared", (48, 64), SameSensor(), True),
+        ("arrival", (24, 32), SameSensor(), True),
+        ("arrival", None, SameSensor(), False),
+        ("arrival", (24, 32), Homography(np.eye(3)), False),
+    ],
+)
+def test_two_cameras_without_a_calibration_are_known(clock, frame_size, registration, uncalibrated):
+    tensorizer = Tensorizer(TensorConfig(), TensorizerConfig(clock=clock), registration)
+    tensorizer.add_packet(Packet(0, 0, "evt3", 24, 32, 0, b""))
+    if frame_size is not None:
+        tensorizer.observe_frame(1, frame_size)
+    assert tensorizer.uncalibrated == uncalibrated
+    assert tensorizer.facts()["registration"] == type(registration).__name__

@@ -33,6 +33,10 @@ from mx_msgs import msg as mx
 _LONGEST_WAIT_S = 1.0
 """Packets that waited longer are dropped: scores for a robot may be late by that much, not more."""
 
+_UNCALIBRATED = (
+    "RGB and events come from two cameras, and crops are where the face would be if both saw the "
+    "same; run ./mx calibrate and start with calibration:=FILE"
+)
 _EXPIRED = "nobody tells where the face is any more; see face_detector_node, and start it again"
 
 
@@ -193,10 +197,14 @@ class EventTensorNode(ManagedNode):
             with self._lock:
                 self.health.set_counts(self.tensorizer.totals())
                 self.health.facts.update(self.tensorizer.facts())
-            if self.tensorizer.faces_expired:
-                self.health.problem("faces", _EXPIRED)
-            else:
-                self.health.solved("faces")
+            for name, wrong, text in (
+                ("faces", self.tensorizer.faces_expired, _EXPIRED),
+                ("calibration", self.tensorizer.uncalibrated, _UNCALIBRATED),
+            ):
+                if wrong:
+                    self.health.problem(name, text)
+                else:
+                    self.health.solved(name)
         if hasattr(self, "_events"):
             self.health.set_counts({"shed_packets": self._events.shed})
 

@@ -95,6 +95,11 @@ class RecorderNode(ManagedNode):
             write_info(out.parent / SESSION_FILE, self.info)
         self._begun += 1
         self.health.solved("disk")
+        if self.info is None:
+            self.get_logger().warning(
+                f"{out}: nobody's consent and no pseudonym are recorded with it, and ./mx erase "
+                "will not find it; give session:=FILE, or use ./mx record"
+            )
         self._wanted = [self.resolve_topic_name(name) for name in self.settings.topics.split()]
         self.find_topics()
         return f"recording to {out}"

@@ -10,15 +10,22 @@ from mx_perception.doctor.check import Check
 OURS = (
     "event_camera_node",
     "rgb_camera_node",
+    "face_camera_node",
     "simulator_node",
     "face_detector_node",
     "event_tensor_node",
     "au_classifier_node",
     "reconstruction_node",
+    "overlay_node",
     "recorder_node",
+    "evaluation_node",
 )
 """Nodes that report on /diagnostics once a second."""
-_INPUTS = {"event_tensor_node": "event_camera/events", "face_detector_node": "rgb/image_raw"}
+_INPUTS = {
+    "event_tensor_node": ("event_camera/events",),
+    "face_detector_node": ("rgb/image_raw", "event_image"),
+}
+"""What a node reads; of several topics, any will do."""
 
 
 @dataclass
@@ -49,9 +56,13 @@ def graph_checks(seen: Seen) -> Iterator[Check]:
     for name in sorted(set(seen.nodes)):
         yield _node(name, seen)
         namespace, _, short = name.rpartition("/")
-        topic = f"{namespace}/{_INPUTS[short]}" if short in _INPUTS else ""
-        if topic and seen.publishers.get(topic) == 0:
-            yield Check(topic, "nobody publishes it", "start a camera, or remap its topic to this")
+        topics = [f"{namespace}/{topic}" for topic in _INPUTS.get(short, ())]
+        silent = [topic for topic in topics if seen.publishers.get(topic) == 0]
+        for topic in silent:
+            others = [other for other in topics if other not in silent]
+            remedy = "" if others else "start a camera, or remap its topic to this"
+            instead = f"; {name} reads {others[0]} instead" if others else ""
+            yield Check(topic, f"nobody publishes it{instead}", remedy)
     for mismatch in seen.mismatches:
         yield Check("QoS", mismatch, "make the subscription best effort, as sensors are")
 
