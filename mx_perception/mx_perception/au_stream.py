@@ -30,6 +30,12 @@ class AuStream:
     def __init__(self, folder: str | Path = DEFAULT_AU, threads: int = 1) -> None:
         """Raises MxError when the checkpoint is unreadable or does not fit."""
         self.checkpoint: Checkpoint = load_checkpoint(folder, AU_KIND)
+        modality = self.checkpoint.architecture.get("modality", "events")
+        if modality != "events":
+            raise MxError(
+                f"{self.checkpoint.folder} reads {modality}, and streams are of events; give a "
+                "checkpoint of --modality events"
+            )
         self.action_units = self.checkpoint.action_units
         size = self.checkpoint.size
         self.input_shape = (size("polarities"), size("height"), size("width"))

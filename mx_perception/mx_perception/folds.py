@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from mx_capture.errors import MxError
+
+from mx_perception.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ def hold_out(fold: Fold, share: float, seed: int) -> Fold:
     names = np.random.default_rng(seed).permutation(sorted(fold.train)).tolist()
     count = max(1, round(share * len(names)))
     return Fold(tuple(sorted(names[count:])), fold.test, tuple(sorted(names[:count])))
+
+
+def check_strangers(checkpoint: Checkpoint, groups: Sequence[tuple[str, ...]]) -> None:
+    """MxError when a checkpoint, or one that it started from, was trained with a test subject."""
+    training: Any = checkpoint.training
+    tested = {subject for group in groups for subject in group}
+    while training:
+        for name in ("train_subjects", "validation_subjects"):
+            known = tested & set(training.get(name, ()))
+            if known:
+                raise MxError(
+                    f"{checkpoint.folder} was trained with {min(known)}, who would be in the test; "
+                    "start from other weights, or leave the subject out"
+                )
+        training = training.get("started_from")
 
 
 def make_folds(subjects: Sequence[str], folds: str, seed: int) -> list[Fold]:

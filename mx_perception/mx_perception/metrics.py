@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,23 +18,26 @@ def confusion(truth: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
     return np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
 
 
-def classification(counts: np.ndarray) -> dict[str, float]:
+def classification(counts: np.ndarray) -> dict[str, Any]:
     """Accuracy, UF1, UAR of a confusion matrix, beside chance and the majority class.
 
-    UF1 is the mean over classes of 2TP/(2TP+FP+FN), UAR the mean recall (MEGC 2019). A class
-    without a clip raises MxError: it would silently change both.
+    `counts (classes, classes)` or more columns, for answers that are no class. UF1 is the mean over
+    classes of 2TP/(2TP+FP+FN), UAR the mean recall (MEGC 2019); both are None where a class has no
+    clip (`absent`, by index), which would silently change them. Raises MxError without a clip.
     """
-    per_class = counts.sum(1)
-    if (per_class == 0).any():
-        raise MxError(f"class {int(np.argmin(per_class))} has no clip; every class must be present")
-    hits = np.diag(counts)
+    per_class, hits = counts.sum(1), np.diag(counts)
+    if not per_class.any():
+        raise MxError("there is no clip to judge; give sessions with labelled micro-expressions")
+    predicted = counts[:, : len(counts)].sum(0)
+    absent = np.flatnonzero(per_class == 0)
     return {
         "clips": int(counts.sum()),
         "accuracy": float(hits.sum() / counts.sum()),
-        "uf1": float(np.mean(2 * hits / (per_class + counts.sum(0)))),
-        "uar": float(np.mean(hits / per_class)),
+        "uf1": None if absent.size else float(np.mean(2 * hits / (per_class + predicted))),
+        "uar": None if absent.size else float(np.mean(hits / per_class)),
         "chance": 1.0 / len(counts),
         "majority": float(per_class.max() / counts.sum()),
+        "absent": absent.tolist(),
     }
 
 

@@ -29,7 +29,7 @@ from mx_perception.clips import (
 )
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
-from mx_perception.folds import Fold, held_out_groups, hold_out
+from mx_perception.folds import Fold, check_strangers, held_out_groups, hold_out
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import HIGHEST_RATE, AuNetwork, AuNetworkConfig
@@ -90,10 +90,11 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     sequences = read_dataset(arguments.dataset, cache, track)
     subjects = [sequence.subject for sequence in sequences]
     groups = held_out_groups(subjects, arguments.folds, config.people, config.seed)
-    for group in groups:
-        # Before hours are spent on what nothing can be tested with.
-        tested = [sequence for sequence in sequences if sequence.subject in group]
-        check_classes(micro_windows(tested, config.hops), "test")
+    # Before hours are spent on what nothing can be tested with.
+    _check_test(sequences, groups, config.hops)
+    if arguments.start_from:
+        check_strangers(load_checkpoint(arguments.start_from, AU_KIND), groups)
+    parse_kinds(config.leave_out)
     sketched = list(sketched_people(config.people, cache, track))
     everybody = {sequence.subject for sequence in sequences + sketched}
     folds = [Fold(tuple(sorted(everybody - set(group))), group) for group in groups]
@@ -102,15 +103,17 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     network_config = dataclasses.replace(
         network_config, polarities=channels(network_config.modality)
     )
-    thresholds = config.neutral_minutes > 0 and network_config.modality == "events"
+    minutes = config.neutral_minutes if network_config.modality == "events" else 0
+    neutral = list(neutral_people(minutes, NEUTRAL_PERSON, cache, track))
     results = []
     for number, fold in enumerate(folds):
         fold = hold_out(fold, config.validation, config.seed)
+        folder = out / f"fold_{number}" if several else out
         results.append(
             train_fold(
                 sequences + sketched,
                 fold,
-                out / f"fold_{number}" if several else out,
+                folder,
                 config,
                 network_config,
                 AugmentConfig.from_arguments(arguments),
@@ -119,10 +122,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
                 arguments.start_from,
             )
         )
-    if thresholds:
-        neutral = list(neutral_people(config.neutral_minutes, NEUTRAL_PERSON, cache, track))
-        for number in range(len(folds)):
-            folder = out / f"fold_{number}" if several else out
+        if minutes:
             store_on_scores(folder, neutral, track)
     return {
         "classes": [au_name(number) for number in CLIP_CLASSES],
@@ -130,6 +130,22 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
         "baseline": _pooled(results, "baseline_confusion"),
         "folds": results,
     }
+
+
+def _check_test(
+    sequences: Sequence[FaceSequence], groups: Sequence[tuple[str, ...]], hops: int
+) -> None:
+    """Every fold must have a clip to be tested on, and all of them together every class."""
+    everything = []
+    for group in groups:
+        windows = micro_windows([s for s in sequences if s.subject in group], hops)
+        if not windows:
+            raise MxError(
+                f"{', '.join(group)} shows no micro-expression of one Action Unit; leave the "
+                "sessions out, or choose fewer folds"
+            )
+        everything += windows
+    check_classes(everything, "test")
 
 
 def _pooled(results: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -221,6 +237,11 @@ def _check_shape(config: AuNetworkConfig, sequences: Sequence[FaceSequence]) -> 
                 f"{sequence.subject}/{sequence.session} has crops and hops of {found} (height, "
                 f"width, us), and the network reads {wanted}; give --height, --width and --hop-us "
                 "that fit, or another checkpoint"
+            )
+        if config.modality != "events" and not sequence.frames.size:
+            raise MxError(
+                f"{sequence.subject}/{sequence.session} has no RGB frames, and --modality "
+                f"{config.modality} reads them; leave it out, or train on events"
             )
 
 

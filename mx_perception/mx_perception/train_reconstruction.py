@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mx_perception import metrics
 from mx_perception.baselines import picture
+from mx_perception.checkpoint import RECONSTRUCTION_KIND, load_checkpoint
 from mx_perception.dataset import Track
 from mx_perception.degrade import DegradeConfig, degrade
 from mx_perception.folds import Fold, default_folds, make_folds
@@ -199,6 +200,9 @@ def train_fold(
         },
         "metrics": result,
     }
+    if start_from:
+        started = load_checkpoint(start_from, RECONSTRUCTION_KIND).training
+        sections["training"]["started_from"] = started
     save_reconstruction(network, out, sections)
     return result
 
@@ -230,7 +234,9 @@ def train_network(
     settings = {
         **dataclasses.asdict(config),
         **dataclasses.asdict(degradation),
+        **dataclasses.asdict(network.config),
         "pairs": [len(train), len(test)],
+        "subjects": [sorted(set(pairs.subjects)) for pairs in (train, test)],
     }
     state = TrainingState()
     if resume:
@@ -260,6 +266,7 @@ def _epoch(
     epoch: int,
 ) -> float:
     rng = np.random.default_rng((config.seed, epoch))
+    torch.manual_seed(int(rng.integers(2**31)))
     order = rng.permutation(len(pairs))
     network.train()
     losses = []

@@ -207,6 +207,17 @@ def test_a_face_that_was_not_seen_counts_as_wrong() -> None:
     assert found["uf1"] is None and "AU01" in found["absent"]
 
 
+def test_topics_tell_no_evidence_whether_the_face_was_seen_or_not() -> None:
+    timeline = Timeline(10_000)
+    timeline.labels += [label(12, 1.0, 1.3), label(4, 3.0, 3.3)]
+    for hop in (*range(100, 140), *range(390, 400)):
+        timeline.add_scores("f00000", (hop + 1) * HOP_NS, np.eye(14)[8])
+    clips = [clip for clip in timeline.clips() if clip["au"]]
+    assert classification(clips, "evidence") is None
+    found = classification(clips, "scores")
+    assert found is not None and found["unseen"] == 1
+
+
 def test_labels_without_action_units_are_no_rest() -> None:
     emotion = replace(label(12, 0.5, 2.0), au=(), intensity=(), condition="disgust")
     speech = replace(label(12, 0.5, 2.0), au=(50,))
@@ -264,7 +275,7 @@ def test_a_cluster_gives_the_same_report(people: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     assert main([str(people), "--out", str(one)]) == 0
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
     ) as cluster:
         address = cluster.scheduler_address
         assert main([str(people), "--out", str(two), "--scheduler", address]) == 0

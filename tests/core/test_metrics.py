@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from mx_capture.errors import MxError
-from mx_perception.folds import Fold, make_folds
+from mx_perception.folds import Fold, check_strangers, make_folds
 
 from mx_perception import metrics
 
@@ -20,9 +22,12 @@ def test_classification_by_hand() -> None:
     assert result["chance"] == pytest.approx(1 / 3) and result["majority"] == pytest.approx(0.5)
 
 
-def test_a_missing_class_is_an_error() -> None:
-    with pytest.raises(MxError, match="class 1"):
-        metrics.classification(np.array([[1, 0], [0, 0]]))
+def test_a_missing_class_leaves_means_over_classes_open() -> None:
+    result = metrics.classification(np.array([[3, 1, 1], [0, 0, 0]]))
+    assert result["accuracy"] == 0.6 and result["absent"] == [1]
+    assert result["uf1"] is None and result["uar"] is None
+    with pytest.raises(MxError, match="no clip"):
+        metrics.classification(np.zeros((2, 2), int))
 
 
 def test_f1_per_unit() -> None:
@@ -91,3 +96,12 @@ def test_impossible_folds_are_named(names: list[str], folds: str) -> None:
 def test_a_subject_on_both_sides_is_an_error() -> None:
     with pytest.raises(MxError, match="s1"):
         Fold(("s0", "s1"), ("s1",))
+
+
+def test_weights_to_start_from_know_nobody_of_the_test() -> None:
+    first = {"train_subjects": ["a"], "validation_subjects": ["b"]}
+    second = SimpleNamespace(folder="w", training={"train_subjects": ["c"], "started_from": first})
+    check_strangers(second, [("d",), ("e",)])  # type: ignore[arg-type]
+    for known in "abc":
+        with pytest.raises(MxError, match=f"w was trained with {known}"):
+            check_strangers(second, [("d",), ("e", known)])  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,9 @@ def test_the_class_of_a_clip_is_the_strongest_mean_evidence() -> None:
     assert clip_class(evidence[:3]) == 0
     with pytest.raises(MxError):
         clip_class(evidence[:0])
+
+
+def test_a_network_that_reads_frames_is_no_stream_of_events(tmp_path: Path) -> None:
+    save_au(AuNetwork(replace(SMALL, modality="rgb", polarities=3)), tmp_path, SECTIONS)
+    with pytest.raises(MxError, match="reads rgb, and streams are of events"):
+        AuStream(tmp_path)

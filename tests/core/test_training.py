@@ -20,6 +20,7 @@ from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, sketch
 from mx_perception.train_au import TrainAuConfig, train_fold
+from mx_perception.verbs import train
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import clip_windows
 from safetensors.torch import load_file
@@ -133,6 +134,20 @@ def test_data_that_the_network_cannot_read_is_named(
     fast = replace(TINY, hop_us=5000)
     with pytest.raises(MxError, match=r"10000.*--hop-us"):
         train_fold(sequences, FOLD, tmp_path, QUICK, fast, MILD, silent)
+    blind = replace(TINY, modality="rgb", polarities=3)
+    with pytest.raises(MxError, match=r"s0/.* has no RGB frames"):
+        train_fold(sequences, FOLD, tmp_path, QUICK, blind, MILD, silent)
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("model.json", "a checkpoint"), ("fold_1/resume.safetensors", "an interrupted training")],
+)
+def test_what_took_hours_is_not_overwritten(tmp_path: Path, file: str, what: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(MxError, match=f"holds {what}; give another --out, or --resume"):
+        train.main(["au", str(tmp_path), "--out", str(tmp_path)])
 
 
 def test_the_best_epoch_is_chosen_on_people_of_their_own(

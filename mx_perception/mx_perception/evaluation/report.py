@@ -54,7 +54,8 @@ def classification(clips: Sequence[Figures], named_by: str) -> dict[str, Any] | 
     UF1 and UAR are None where a class has no clip (`absent`): both would change silently.
     Clips in which no face was tracked count as wrong.
     """
-    if not clips or all(clip[named_by] is None and clip["seen"] > 0 for clip in clips):
+    seen = [clip for clip in clips if clip["seen"] > 0]
+    if not clips or (seen and all(clip[named_by] is None for clip in seen)):
         return None
     wrong = len(CLIP_CLASSES)
     truth = np.array([CLIP_CLASSES.index(clip["au"]) for clip in clips])
@@ -62,22 +63,10 @@ def classification(clips: Sequence[Figures], named_by: str) -> dict[str, Any] | 
         [wrong if clip[named_by] is None else CLIP_CLASSES.index(clip[named_by]) for clip in clips]
     )
     counts = metrics.confusion(truth, guess, wrong + 1)[:wrong]
-    per_class = counts.sum(1)
-    figures: dict[str, Any] = {
-        "clips": len(clips),
-        "accuracy": float(np.diag(counts).sum() / len(clips)),
-        "chance": 1.0 / wrong,
-        "majority": float(per_class.max() / len(clips)),
-        "uf1": None,
-        "uar": None,
-        "absent": [au_name(CLIP_CLASSES[i]) for i in np.flatnonzero(per_class == 0)],
-        "unseen": int(counts[:, wrong].sum()),
-    }
-    if not figures["absent"]:
-        hits = np.diag(counts)
-        figures["uf1"] = float(np.mean(2 * hits / (per_class + counts[:, :wrong].sum(0))))
-        figures["uar"] = float(np.mean(hits / per_class))
-    return {**figures, "confusion": counts.tolist()}
+    figures = metrics.classification(counts)
+    absent = [au_name(CLIP_CLASSES[i]) for i in figures["absent"]]
+    unseen = int(counts[:, wrong].sum())
+    return {**figures, "absent": absent, "unseen": unseen, "confusion": counts.tolist()}
 
 
 def _action_units(sessions: Sequence[Figures]) -> dict[str, Any] | None:

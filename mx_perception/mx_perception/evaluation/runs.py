@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,14 @@ def _on_cluster(
         client = distributed.Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:
         raise MxError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    absolute_models = {
+        name: str(Path(folder).resolve()) if folder else ""
+        for name, folder in (
+            ("model", config.model),
+            ("reconstruction_model", config.reconstruction_model),
+        )
+    }
+    config = replace(config, **absolute_models)
     with client:
         absolute = {
             client.submit(
@@ -142,15 +151,17 @@ def _on_cluster(
             yield absolute[future], future.result()
 
 
-_evaluators: dict[EvaluationConfig, Evaluator] = {}
+_here = threading.local()
+"""Workers of a cluster have several threads, and membranes belong to one of them."""
 
 
 def evaluate_task(task: Task, config: EvaluationConfig) -> SessionResult:
-    """In any process; models are loaded once in each."""
+    """In any process and thread; models are loaded once in each."""
     cv2.setNumThreads(1)
-    if config not in _evaluators:
-        _evaluators[config] = Evaluator(config)
-    return _evaluators[config].evaluate(task.path, task.name)
+    if getattr(_here, "config", None) != config:
+        _here.config, _here.evaluator = config, Evaluator(config)
+    result: SessionResult = _here.evaluator.evaluate(task.path, task.name)
+    return result
 
 
 def _is_session(folder: Path) -> bool:

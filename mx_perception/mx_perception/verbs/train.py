@@ -26,6 +26,7 @@ def main(argv: list[str]) -> int:
     except ImportError as error:
         raise MxError("training needs torch; ./mx train sets it up when run as ./mx") from error
     from mx_perception import train_au, train_reconstruction
+    from mx_perception.progress import TENSORS
 
     parser = argparse.ArgumentParser(
         prog="./mx train",
@@ -42,9 +43,10 @@ def main(argv: list[str]) -> int:
     torch.set_num_threads(arguments.threads)
     console = Console()
     out: Path = arguments.out
-    occupied = (out / "model.json").exists() or any(out.glob("fold_*/model.json"))
-    if occupied and not arguments.resume:
-        raise MxError(f"{out} holds a checkpoint; give another --out, or --resume to go on")
+    if not arguments.resume:
+        for name, what in (("model.json", "a checkpoint"), (TENSORS, "an interrupted training")):
+            if (out / name).exists() or any(out.glob(f"fold_*/{name}")):
+                raise MxError(f"{out} holds {what}; give another --out, or --resume to go on")
 
     def report(line: str, figures: dict[str, float]) -> None:
         console.print(line, " ".join(f"{k} {v:.4g}" for k, v in figures.items()))
