@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ from mx_capture.errors import MxError
 from mx_capture.files import open_source
 from mx_capture.pipeline import Pipeline, PipelineConfig
 from mx_capture.recording.annotations import labels_file
-from mx_capture.recording.session_info import calibration_file, read_session, session_folders
+from mx_capture.recording.session_info import (
+    SessionInfo,
+    calibration_file,
+    read_session,
+    session_folders,
+)
 from mx_capture.registration import RegistrationConfig
 from mx_capture.stream import Label, Source
 from mx_capture.tensorizer import FaceCrop, StampedTensor
@@ -53,15 +58,28 @@ def read_dataset(dataset: Path, cache: Path, track: Track) -> list[FaceSequence]
     sequences: list[FaceSequence] = []
     for folder in track(session_folders(dataset), description="reading sessions"):
         path = cache_file(cache / folder.relative_to(dataset), folder)
+        info = read_session(folder)
         if not path.is_file():
             calibration = RegistrationConfig(calibration=calibration_file(folder))
             config = PipelineConfig(registration=calibration)
-            found = sequences_of(open_source(folder), read_session(folder).subject, config)
-            save_sequences(path, found)
-        sequences += load_sequences([path])
+            save_sequences(path, sequences_of(open_source(folder), info.subject, config))
+        sequences += [
+            replace(sequence, condition=f"{_condition(info)} {sequence.condition}".strip())
+            for sequence in load_sequences([path])
+        ]
     if not sequences:
         raise MxError(f"no face was found for a second in any session of {dataset}")
     return sequences
+
+
+def _condition(info: SessionInfo) -> str:
+    """Light and event sensor of a session, as labels of simulated ones tell them."""
+    known = {"lighting": info.lighting.name, "lux": info.lighting.lux}
+    if camera := info.cameras.get("events"):
+        known["sensor"] = f"{camera.width}x{camera.height}"
+    return " ".join(
+        f"{name}={value}" for name, value in known.items() if value not in (None, "", "unknown")
+    )
 
 
 def cache_file(base: Path, session: Path) -> Path:

@@ -176,9 +176,14 @@ def train_fold(
         for subjects in (set(fold.train), set(fold.test), set(fold.validation))
     )
     left_out = parse_kinds(config.leave_out)
+    everything = len(train)
     train, validation = (
         [s for s in part if not is_of(kind(s), left_out)] for part in (train, validation)
     )
+    if left_out and len(train) == everything:
+        raise MxError(
+            f"--leave-out {config.leave_out!r} fits no session; look at their session.yaml"
+        )
     first = clip_windows(train, config.hops, np.random.default_rng(0), config.neutral)
     check_classes(first, "training")
     test_windows = micro_windows(test, config.hops)

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mx_capture.recording.session_info import SESSION_FILE, Consent, SessionInfo, write_info
+from mx_capture.recording.session_info import (
+    SESSION_FILE,
+    Camera,
+    Consent,
+    Lighting,
+    SessionInfo,
+    write_info,
+)
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.source import SimulatedSource
 from mx_capture.stream import Frame, Label, Packet
 from mx_perception.dataset import read_dataset, sequences_of
 from mx_perception.frame_pairs import Pair, read_pairs
+from mx_perception.kinds import kind
 from mx_perception.networks.cvae import CvaeConfig
 from toy_faces import toy_sequence
 
@@ -138,3 +146,21 @@ def test_a_restarted_camera_begins_a_sequence() -> None:
         assert (np.diff(hops) >= 0).all() and hops[-1] < sequence.hops
         assert sequence.cells.size > 1000
         assert sequence.frame_hops[0] > -10 and sequence.frame_hops[-1] < sequence.hops + 10
+
+
+def test_light_and_sensor_of_a_recorded_session_are_known(
+    tmp_path: Path, opened: list[Path]
+) -> None:
+    folder = tmp_path / "data" / "s1"
+    write_session(folder, 100)
+    info = SessionInfo(
+        "p1",
+        Consent("not needed"),
+        cameras={"events": Camera("EVK4", 1280, 720)},
+        lighting=Lighting("office", 300.0),
+    )
+    write_info(folder / SESSION_FILE, info, replace=True)
+    (sequence,) = read_dataset(tmp_path / "data", tmp_path / "cache", all_of)
+    found = kind(sequence)
+    assert found["lighting"] == "office" and found["sensor"] == "1280x720"
+    assert float(found["lux"]) == 300

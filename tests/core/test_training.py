@@ -186,6 +186,10 @@ def test_kinds_that_are_left_out_are_not_trained_on(
     training = json.loads((tmp_path / "au" / "model.json").read_text())["training"]
     assert training["spans"] == len(lit[2].spans)
     assert training["settings"]["leave_out"] == "lighting=dark,dim"
+    with pytest.raises(MxError, match="'lighting=red' fits no session"):
+        train_fold(
+            lit, FOLD, tmp_path, replace(QUICK, leave_out="lighting=red"), TINY, MILD, silent
+        )
 
 
 def test_calibration_makes_shifted_scores_right(sequences: list[FaceSequence]) -> None:
