@@ -88,14 +88,18 @@ def test_garbage_instead_of_packets(graph):
     graph.run_for(1.0)
     graph.cameras.garbage = False
     graph.recovers("garbage packets")
+    graph.until(lambda: graph.complained("event_tensor_node", "bad_packets"), "a warning")
     assert graph.launch.pids.keys() >= {"event_tensor_node"}
 
 
 def test_a_face_that_leaves_and_returns(graph):
+    (name,) = graph.faces
     graph.cameras.people = 0
     graph.until(lambda: not graph.faces, "the face to be gone")
     graph.cameras.people = 1
     graph.recovers("a face that was away")
+    graph.until(lambda: len(graph.faces) == 1, "the face")
+    assert graph.faces == [name], "away for less than 1.5 s"
 
 
 def test_two_faces(graph):
