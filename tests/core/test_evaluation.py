@@ -207,6 +207,19 @@ def test_a_face_that_was_not_seen_counts_as_wrong() -> None:
     assert found["uf1"] is None and "AU01" in found["absent"]
 
 
+def test_what_nobody_expected_costs_one_session(
+    people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> None:
+        raise ZeroDivisionError(f"no hop in {path}")
+
+    monkeypatch.setattr("mx_perception.evaluation.session.open_source", broken)
+    session = next(path for path in people.iterdir() if path.is_dir())
+    figures = Evaluator(EvaluationConfig()).evaluate(session, "one").figures
+    assert figures["status"] == "skipped"
+    assert figures["reason"] == "unexpected ZeroDivisionError: no hop in one"
+
+
 def test_topics_tell_no_evidence_whether_the_face_was_seen_or_not() -> None:
     timeline = Timeline(10_000)
     timeline.labels += [label(12, 1.0, 1.3), label(4, 3.0, 3.3)]

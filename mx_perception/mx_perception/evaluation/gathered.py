@@ -84,16 +84,21 @@ class Gathered:
         return found
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """The trace of scores with its labels, and example frames."""
+        """The trace of scores with its labels and what was spotted, and example frames."""
         start_ns, scores, _ = self.timeline.table()
         labels = [
             (au, (label.onset_ns - start_ns) / 1e9, (label.offset_ns - start_ns) / 1e9)
             for label in self.timeline.labels
             for au in label.au
         ]
+        spotted = [
+            (au, (onset_ns - start_ns) / 1e9, (offset_ns - start_ns) / 1e9)
+            for au, onset_ns, offset_ns, _, _ in sorted(self.timeline.detections)
+        ]
         arrays: dict[str, np.ndarray] = {
             "scores": np.round(scores.astype(np.float32), 3).astype(np.float16),
             "labels": np.array(labels, np.float64).reshape(-1, 3),
+            "spotted": np.array(spotted, np.float64).reshape(-1, 3),
         }
         for number, (gain, shown) in enumerate(self.frames.examples()):
             arrays[f"example_{number}_gain"] = np.array(gain)

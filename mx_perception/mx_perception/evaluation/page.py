@@ -88,7 +88,9 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
     groups = {name: found[f"by_{name}"] for name in ("lighting", "intensity", "sensor")}
     text += picture(
         plots.accuracy_bars(groups),
-        "Clips named right per condition. Intensity is that of the expression, 0 to 1.",
+        "Clips named right per condition. Intensity is that of the expression, 0 to 1. Whiskers "
+        "are the 95% interval that so few clips leave open; a grey line is what always naming the "
+        "most frequent class would reach.",
     )
     hops = found["hops"]
     if hops["mean_f1"] is not None:
@@ -103,13 +105,20 @@ def _action_units(report: Mapping[str, Any], results: Sequence[SessionResult]) -
     )[:_TRACES]
     if shown:
         parts = [
-            (r.figures["session"], r.pictures["scores"], r.pictures["labels"], r.figures["hop_us"])
+            (
+                r.figures["session"],
+                r.pictures["scores"],
+                r.pictures["labels"],
+                r.pictures["spotted"],
+                r.figures["hop_us"],
+            )
             for r in shown
         ]
         text += picture(
             plots.traces(parts),
             "The stream of scores over the labels. A good score turns dark inside its orange frame "
-            "and stays white outside.",
+            "and stays white outside. A green line is a micro-expression that was told, from onset "
+            "to offset; grey is time without a face.",
         )
     return text
 

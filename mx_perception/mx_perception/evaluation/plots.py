@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from mx_perception.action_units import ACTION_UNITS, AU_NUMBERS, au_name
 from mx_perception.evaluation.frames import UNCERTAINTY_SCALE
 
-BLUE, ORANGE, GREY, RED = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f"
+BLUE, ORANGE, GREY, RED, GREEN = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f", "#2e9e4f"
 COLOURS = {"network": BLUE, "copy": GREY, "integration": ORANGE}
 NAMES = {
     "network": "reconstruction",
@@ -66,21 +66,34 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
 
 
 def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
-    """Share of clips named right, per condition, with chance as a line."""
+    """Share of clips named right, per condition, with its 95% interval, chance and majority."""
     shown = {name: found for name, found in groups.items() if found}
     figure = Figure((3.1 * max(len(shown), 1) + 0.4, 3.0))
     for index, (name, found) in enumerate(shown.items()):
         axes = figure.add_subplot(1, len(shown), index + 1)
         values = [100 * (part["accuracy"] or 0.0) for part in found.values()]
+        bounds = [_wilson(part["accuracy"] or 0.0, part["clips"]) for part in found.values()]
+        below = [value - 100 * low for value, (low, _) in zip(values, bounds, strict=True)]
+        above = [100 * high - value for value, (_, high) in zip(values, bounds, strict=True)]
         axes.bar(range(len(found)), values, color=BLUE, width=0.65)
-        for place, (value, part) in enumerate(zip(values, found.values(), strict=True)):
+        axes.errorbar(
+            range(len(found)), values, [below, above], fmt="none", ecolor="black", linewidth=0.8
+        )
+        for place, (value, high, part) in enumerate(
+            zip(values, above, found.values(), strict=True)
+        ):
+            axes.hlines(100 * part["majority"], place - 0.33, place + 0.33, GREY, linewidth=2)
             axes.text(
-                place, value + 1.5, f"{value:.0f}%\nof {part['clips']}", ha="center", fontsize=7
+                place,
+                value + high + 1.5,
+                f"{value:.0f}%\nof {part['clips']}",
+                ha="center",
+                fontsize=7,
             )
         axes.axhline(100 / 15, color=RED, linewidth=1, linestyle="--")
         axes.text(len(found) - 0.45, 100 / 15, "guessing", color=RED, fontsize=7, va="center")
         axes.set_xticks(range(len(found)), list(found), rotation=35, ha="right")
-        axes.set_ylim(0, 115)
+        axes.set_ylim(0, 125)
         axes.set_title(f"by {name}")
         axes.set_ylabel("clips named right (%)" if index == 0 else "")
     return _png(figure)
@@ -107,16 +120,20 @@ def hop_bars(units: Mapping[str, Mapping[str, Any]]) -> bytes:
     return _png(figure)
 
 
-def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, int]]) -> bytes:
-    """(name, scores `(hops, n_au)`, labels `(n, 3)` of AU, onset s, offset s, hop us) each."""
+def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray, int]]) -> bytes:
+    """(name, scores `(hops, n_au)`, labels and what was spotted, hop us) each.
+
+    The latter are `(n, 3)`: AU, onset s, offset s. Scores are NaN where no face was.
+    """
     figure = Figure((10.6, 2.9 * len(sessions)))
-    for index, (name, scores, labels, hop_us) in enumerate(sessions):
+    scale = mpl.colormaps["Blues"].with_extremes(bad="#d5dae0")
+    for index, (name, scores, labels, spotted, hop_us) in enumerate(sessions):
         axes = figure.add_subplot(len(sessions), 1, index + 1)
         begin, end = _window(labels, len(scores) * hop_us / 1e6)
-        shown = np.nan_to_num(scores.astype(np.float32)).T
+        shown = np.ma.masked_invalid(scores.astype(np.float32)).T
         extent = (0.0, len(scores) * hop_us / 1e6, len(AU_NUMBERS) - 0.5, -0.5)
         axes.imshow(
-            shown, aspect="auto", cmap="Blues", vmin=0, vmax=1, extent=extent, interpolation="none"
+            shown, aspect="auto", cmap=scale, vmin=0, vmax=1, extent=extent, interpolation="none"
         )
         for au, onset, offset in labels:
             if int(au) in AU_NUMBERS:
@@ -131,12 +148,17 @@ def traces(sessions: Sequence[tuple[str, np.ndarray, np.ndarray, int]]) -> bytes
                         linewidth=1.6,
                     )
                 )
+        for au, onset, offset in spotted:
+            if int(au) in AU_NUMBERS:
+                row = AU_NUMBERS.index(int(au))
+                axes.plot([onset, offset], [row + 0.3] * 2, color=GREEN, linewidth=2.5)
         axes.set_xlim(begin, end)
         axes.set_yticks(
             range(len(AU_NUMBERS)), [_in_words(au_name(au)) for au in AU_NUMBERS], fontsize=7
         )
         axes.set_xlabel("time (s)")
-        axes.set_title(f"{name}: darker is a higher score; orange frames are labels", fontsize=9)
+        title = "darker is a higher score; orange frames are labels, green lines were told"
+        axes.set_title(f"{name}: {title}", fontsize=9)
     figure.tight_layout()
     return _png(figure)
 
@@ -207,6 +229,14 @@ def filmstrip(examples: Sequence[tuple[str, float, Mapping[str, np.ndarray]]]) -
                 axes.set_ylabel(text, fontsize=7)
     figure.subplots_adjust(0.06, 0.01, 0.995, 1 - 0.25 / (1.78 * len(examples) + 0.25), 0.03, 0.04)
     return _png(figure, tight=False)
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95% interval of a share of `count` (Wilson 1927)."""
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _in_words(name: str) -> str:

@@ -41,7 +41,7 @@ from mx_perception.event_driven import EventDrivenStream
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter, SpotterConfig
 
-RESULT_FORMAT = 4
+RESULT_FORMAT = 5
 AGES = (3, 6, 15)
 """Ages of key frames, in frames, that are tried beside the one of the nodes, which is 1."""
 
@@ -93,7 +93,7 @@ class Evaluator:
         )
 
     def evaluate(self, path: Path, name: str) -> SessionResult:
-        """The result of a session or a file; `skipped` with a reason where it cannot be read."""
+        """The result of a session or a file; `skipped` with a reason where it cannot be had."""
         figures: dict[str, Any] = {"session": name, "format": RESULT_FORMAT}
         began, cpu = time.perf_counter(), time.process_time()
         try:
@@ -104,8 +104,11 @@ class Evaluator:
             run = _Run(self, path, source)
             run.all()
             figures |= run.gathered.figures(source, run.pipeline.tensorizer.totals())
-        except MxError as error:
-            reason = str(error).replace(str(path), name)
+        except Exception as error:
+            # One of five hundred recordings must not cost the report of the others.
+            known = isinstance(error, MxError)
+            reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            reason = reason.replace(str(path), name)
             return SessionResult({**figures, "status": "skipped", "reason": reason})
         timing = {
             "seconds": figures["seconds"],
