@@ -176,14 +176,14 @@ class Spotter:
             unit.high_ns = stamp_ns
         phases = []
         confirmed = unit.high_ns >= 0 and stamp_ns - unit.high_ns >= 1000 * config.confirm_us
-        if confirmed and not unit.announced:
+        too_long = stamp_ns - unit.rise_ns > 1000 * config.max_duration_us
+        if confirmed and not unit.announced and not too_long:
             unit.announced = True
             phases.append(ONSET)
         falling = score < unit.peak - 0.5 * (unit.peak - off_score)
         if unit.announced and falling and not unit.apex_announced and not unit.spent:
             unit.apex_announced = True
             phases.append(APEX)
-        too_long = stamp_ns - unit.rise_ns > 1000 * config.max_duration_us
         if unit.announced and too_long and not unit.spent:
             unit.spent, unit.peak = True, 0.0
             phases.append(OFFSET)

@@ -63,6 +63,12 @@ def test_a_long_expression_is_withdrawn_once() -> None:
     assert play({12: [0] + [HIGH] * 5}, spotter, start_ns=100 * HOP_NS)[0].phase == ONSET
 
 
+def test_what_is_too_long_already_is_not_told() -> None:
+    spotter = Spotter(SpotterConfig(on_score=0.5, off_score=0.1, max_duration_us=300_000))
+    assert play({12: [0.2] * 60 + [HIGH] * 20 + [0] * 5}, spotter) == []
+    assert play({12: [HIGH] * 20 + [0] * 5}, spotter, 100 * HOP_NS)[0].phase == ONSET
+
+
 def test_wavering_between_the_thresholds_is_one_expression() -> None:
     found = play({4: [0.6, 0.6, 0.6, 0.6, 0.35, 0.55, 0.4, 0.6, 0.35, 0.5, 0.1, 0]})
     assert [event.phase for event in found].count(ONSET) == 1
