@@ -19,10 +19,14 @@ TENSORS, BEST = "resume.safetensors", "best.safetensors"
 
 @dataclass
 class TrainingState:
-    """`epoch` is the next one to run; `best` holds the best epoch and its figure."""
+    """`epoch` is the next one to run; `best` holds the best epoch and its figure.
+
+    `history` holds the figures of each epoch.
+    """
 
     epoch: int = 0
     best: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def store(

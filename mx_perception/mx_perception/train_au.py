@@ -29,6 +29,7 @@ from mx_perception.clips import (
 )
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
+from mx_perception.evaluation import plots
 from mx_perception.folds import Fold, check_strangers, held_out_groups, hold_out
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
@@ -124,9 +125,13 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
         )
         if minutes:
             store_on_scores(folder, neutral, track)
+    classes = [au_name(number) for number in CLIP_CLASSES]
+    pooled = _pooled(results, "confusion")
+    (out / "confusion.png").write_bytes(plots.confusion(pooled["confusion"], classes))
+    (out / "losses.png").write_bytes(plots.losses([result["history"] for result in results]))
     return {
-        "classes": [au_name(number) for number in CLIP_CLASSES],
-        "pooled": _pooled(results, "confusion"),
+        "classes": classes,
+        "pooled": pooled,
         "baseline": _pooled(results, "baseline_confusion"),
         "folds": results,
     }
@@ -205,21 +210,22 @@ def train_fold(
     state = TrainingState()
     if resume:
         state = restore(out, network, optimizer, schedule, settings)
-    best = dict(state.best)
+    best, history = dict(state.best), list(state.history)
     for epoch in range(state.epoch, config.epochs):
         if epoch - best.get("epoch", epoch) > config.patience:
             break
         began = time.monotonic()
         loss = _epoch(network, optimizer, schedule, train, config, augment, epoch)
         checked = _validate(network, validation, kept_aside, config) if kept_aside else loss
-        report(
-            f"epoch {epoch + 1}/{config.epochs}",
-            {"loss": loss, "validation_loss": checked, "seconds": time.monotonic() - began},
-        )
+        figures = {"loss": loss, "validation_loss": checked}
+        history.append(figures)
+        seconds = time.monotonic() - began
+        report(f"epoch {epoch + 1}/{config.epochs}", {**figures, "seconds": seconds})
         if checked < best.get("loss", float("inf")):
             best = {"epoch": epoch, "loss": checked}
             store_best(out, network)
-        store(out, network, optimizer, schedule, TrainingState(epoch + 1, best), settings)
+        state = TrainingState(epoch + 1, best, history)
+        store(out, network, optimizer, schedule, state, settings)
     load_best(out, network)
     calibration = calibrate(network, validation, kept_aside, config.hops) if kept_aside else None
     result = evaluate_clips(network.deployed(), test, test_windows, config.hops)
@@ -227,6 +233,7 @@ def train_fold(
     truth = np.array([window.label for window in test_windows])
     result["baseline_confusion"] = metrics.confusion(truth, guesses, len(CLIP_CLASSES)).tolist()
     result["calibration_error"] = calibration
+    result["history"] = history
     contents = sections(config, augment, fold, result, train)
     if start_from:
         contents["training"]["started_from"] = load_checkpoint(start_from, AU_KIND).training

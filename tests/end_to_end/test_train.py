@@ -23,6 +23,9 @@ def test_people_to_weights_to_report(tmp_path: Path) -> None:
     assert trained and all(name.startswith("sketched") for name in trained)
     assert len(model["training"]["test_subjects"]) == 5
     figures = json.loads((weights / "report.json").read_text())
+    assert len(figures["folds"][0]["history"]) == 2
+    for name in ("confusion.png", "losses.png"):
+        assert (weights / name).read_bytes().startswith(b"\x89PNG")
     assert figures["pooled"]["clips"] == figures["baseline"]["clips"] > 15
     assert evaluate.main([str(faces), "--out", str(report), "--model", str(weights)]) == 0
     evaluated = json.loads((report / "report.json").read_text())

@@ -37,10 +37,13 @@ mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.righ
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
-    """Rows are what was shown, columns what was named; shares of a row, counts written in."""
+    """Rows are what was shown, columns what was named; shares of a row, counts written in.
+
+    A column beyond the classes counts clips without a face.
+    """
     matrix = np.array(counts)
-    if not matrix[:, -1].any():
-        matrix = matrix[:, :-1]
+    if not matrix[:, len(classes) :].any():
+        matrix = matrix[:, : len(classes)]
     names = [*classes, "no face"][: matrix.shape[1]]
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure = Figure((7.6, 5.6))
@@ -96,6 +99,22 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> byte
         axes.set_ylim(0, 125)
         axes.set_title(f"by {name}")
         axes.set_ylabel("clips named right (%)" if index == 0 else "")
+    return _png(figure)
+
+
+def losses(folds: Sequence[Sequence[Mapping[str, float]]]) -> bytes:
+    """The losses of every epoch (`loss`, `validation_loss`), a line for each fold."""
+    figure = Figure((6.4, 3.2))
+    axes = figure.add_subplot()
+    for history in folds:
+        epochs = range(1, len(history) + 1)
+        for name, colour in (("loss", GREY), ("validation_loss", BLUE)):
+            label = {"loss": "training", "validation_loss": "validation"}[name]
+            values = [figures[name] for figures in history]
+            axes.plot(epochs, values, color=colour, label=label if history is folds[0] else None)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False)
     return _png(figure)
 
 
