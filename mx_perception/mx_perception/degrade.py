@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
 
 KINDS = ("dark", "blurred", "bright")
 
@@ -18,8 +19,14 @@ class DegradeConfig(Config):
     share: float = setting(0.5, "Share of spoilt key frames in training", minimum=0, maximum=1)
     degradations: str = setting(",".join(KINDS), "Kinds, separated by commas; empty for none")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for kind in filter(None, self.degradations.split(",")):
+            if kind not in KINDS:
+                raise MxError(f"degradations: {kind!r} is none of {', '.join(KINDS)}")
+
     def kinds(self) -> tuple[str, ...]:
-        """The kinds asked for; unknown ones are left out."""
+        """The kinds asked for."""
         return tuple(kind for kind in KINDS if kind in self.degradations.split(","))
 
 

@@ -33,9 +33,9 @@ class Fold:
 def hold_out(fold: Fold, share: float, seed: int) -> Fold:
     """Move `share` of the training subjects (at least one) to validation, drawn by `seed`.
 
-    With fewer than three subjects to train on, none is spared.
+    With fewer than three subjects to train on, or a share of 0, none is spared.
     """
-    if len(fold.train) < 3:
+    if len(fold.train) < 3 or share == 0:
         return fold
     names = np.random.default_rng(seed).permutation(sorted(fold.train)).tolist()
     count = max(1, round(share * len(names)))

@@ -48,7 +48,7 @@ class TrainAuConfig(Config):
     """The training loop."""
 
     people: int = setting(
-        0, "Sketched people to train on beside those of the data set", minimum=0, maximum=1_000_000
+        0, "Sketched people to train on beside those of the data set", minimum=0, maximum=500_000
     )
     leave_out: str = setting(
         "", "Kinds of sessions never to train on, such as 'sensor=640x480 threshold=0.24:'"

@@ -64,6 +64,11 @@ class TrainReconstructionConfig(Config):
     motion_weight: float = setting(1.0, "PSNR inside the motion mask, against the whole", minimum=0)
     seed: int = setting(0, "Of weights, order and degradation", minimum=0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop % 16:
+            raise MxError(f"crop={self.crop} is no multiple of 16; take 64, or 0 for all of a pair")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `./mx train reconstruction` beside those of every training."""

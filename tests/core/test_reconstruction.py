@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mx_capture.errors import MxError
 from mx_perception.baselines import Integration, coarser, fit_integration, fit_linear
 from mx_perception.checkpoint import load_checkpoint
 from mx_perception.degrade import KINDS, DegradeConfig, degrade
@@ -175,3 +177,17 @@ def test_the_latent_is_drawn_and_the_mean_is_repeatable() -> None:
         kl = network(events, key.float() / 255, target.float() / 255).kl
     assert torch.equal(one, two) and not torch.equal(one, drawn)
     assert kl.shape == (1,) and kl > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "named"),
+    [
+        (CvaeConfig, {"height": 100}, "128x100 is no multiple of 16"),
+        (CvaeConfig, {"colours": 2}, "colours=2"),
+        (DegradeConfig, {"degradations": "dark,foggy"}, "'foggy' is none of dark"),
+        (TrainReconstructionConfig, {"crop": 40}, "crop=40"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(config: Any, values: Any, named: str) -> None:
+    with pytest.raises(MxError, match=named):
+        config(**values)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from mx_capture.config import Config, setting
+from mx_capture.errors import MxError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,6 +42,13 @@ class CvaeConfig(Config):
     count_limit: int = setting(15, "Counts above this are cut", minimum=1)
     use_events: bool = setting(True, "False trains the baseline without events")
     use_key: bool = setting(True, "False trains the baseline without a key frame")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.height % 16 or self.width % 16:
+            raise MxError(f"crop {self.width}x{self.height} is no multiple of 16; take 64 or 128")
+        if self.colours == 2:
+            raise MxError("colours=2 is neither grey (1) nor RGB (3)")
 
     @property
     def name(self) -> str:

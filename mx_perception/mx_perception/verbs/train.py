@@ -73,7 +73,9 @@ def _add_common(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--cache", type=Path, help="folder for what the pipeline made (default: OUT/cache)"
     )
-    options.add_argument("--start-from", type=Path, help="checkpoint to fine-tune")
+    options.add_argument(
+        "--start-from", type=Path, help="checkpoint to fine-tune, with its network"
+    )
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
