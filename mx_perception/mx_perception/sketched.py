@@ -21,6 +21,8 @@ from mx_perception.kinds import FIRST_PERSON, SKETCHED
 from mx_perception.processes import drawn
 from mx_perception.sequences import FaceSequence, load_sequences, save_sequences, spans_of
 
+VERSION = "v2"
+"""In the names of cached sketches; another one wherever sketches become others."""
 NEUTRAL_PERSON = 700_000
 """Number of the first one who is at rest while thresholds are chosen."""
 SESSIONS = 3
@@ -43,7 +45,7 @@ def sketched_people(
 
     `track(numbers, description=...)` shows progress. A person whose face is not found is left out.
     """
-    files = {n: cache / f"person_{n:05d}.npz" for n in range(first, first + count)}
+    files = {n: cache / f"person_{n:05d}.{VERSION}.npz" for n in range(first, first + count)}
     for path in drawn(files, _draw, track, "sketching people"):
         yield from load_sequences([path])
 
@@ -53,7 +55,7 @@ def neutral_people(count: int, first: int, cache: Path, track: Track) -> Iterato
 
     They blink, speak, look about and sway, before every sensor in turn.
     """
-    files = {n: cache / f"neutral_{n:05d}.npz" for n in range(first, first + count)}
+    files = {n: cache / f"neutral_{n:05d}.{VERSION}.npz" for n in range(first, first + count)}
     for path in drawn(files, _draw_at_rest, track, "sketching people at rest"):
         yield from load_sequences([path])
 

@@ -27,6 +27,8 @@ from mx_perception.frame_pairs import (
 from mx_perception.networks.cvae import CvaeConfig
 from mx_perception.processes import drawn
 
+VERSION = "v2"
+"""In the names of cached pairs; another one wherever sketches become others."""
 FIRST_PERSON = 2_000_000_000
 """Seeds from here on; `./mx simulate` and the sketches for Action Units count from smaller ones."""
 SESSIONS = 2
@@ -52,7 +54,9 @@ def sketched_pairs(
     `shaken` is the share whose key frame was exposed for long while the camera shook. A person
     whose face is not found is left out. Targets are without noise.
     """
-    files = {n: cache / f"sketched_{n:05d}_{config.name}_{shaken:g}.npz" for n in range(count)}
+    files = {
+        n: cache / f"sketched_{n:05d}_{config.name}_{shaken:g}.{VERSION}.npz" for n in range(count)
+    }
     paths = drawn(files, partial(_draw, config, shaken), track, "sketching people")
     parts = [load_pairs(path, f"sketched{number:05d}") for number, path in enumerate(paths)]
     return FramePairs.joined(parts) if parts else None
