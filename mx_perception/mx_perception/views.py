@@ -19,12 +19,12 @@ from mx_capture.config import Config, setting
 class AugmentConfig(Config):
     """How far a window may be changed; each is drawn anew every time."""
 
-    shift_px: float = setting(3.0, "Shift of the crop, px at 128", minimum=0)
-    scale: float = setting(0.06, "Relative change of size", minimum=0, maximum=0.5)
-    rotation: float = setting(0.06, "Roll of the head, rad", minimum=0, maximum=1)
+    shift_px: float = setting(4.0, "Shift of the crop, px at 128", minimum=0)
+    scale: float = setting(0.08, "Relative change of size", minimum=0, maximum=0.5)
+    rotation: float = setting(0.08, "Roll of the head, rad", minimum=0, maximum=1)
     rate: float = setting(0.3, "Relative change of speed", minimum=0, maximum=0.8)
-    drop: float = setting(0.2, "Largest share of events dropped", minimum=0, maximum=0.95)
-    noise: float = setting(0.002, "Most noise events per pixel and hop", minimum=0, maximum=1)
+    drop: float = setting(0.3, "Largest share of events dropped", minimum=0, maximum=0.95)
+    noise: float = setting(0.003, "Most noise events per pixel and hop", minimum=0, maximum=1)
     reverse: float = setting(0.3, "Share of windows played backwards", minimum=0, maximum=1)
     mirror: float = setting(0.5, "Share of windows mirrored", minimum=0, maximum=1)
 
