@@ -53,10 +53,11 @@ def settled_batch(
     hops: int,
     rng: np.random.Generator | None = None,
     augment: AugmentConfig | None = None,
+    warm_up: int = WARM_UP,
 ) -> Batch:
-    """What `network` reads of `windows`, each after its WARM_UP."""
+    """What `network` reads of `windows`, each after the hops that settle it."""
     size, modality = network.map_size, network.config.modality
-    return render(sequences, windows, hops, size, modality, rng, augment, WARM_UP)
+    return render(sequences, windows, hops, size, modality, rng, augment, warm_up)
 
 
 def outputs(

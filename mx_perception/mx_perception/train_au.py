@@ -65,6 +65,12 @@ class TrainAuConfig(Config):
     )
     batch: int = setting(32, "Windows in a batch", minimum=1)
     hops: int = setting(64, "Hops in a window", minimum=4)
+    warm_up: int = setting(
+        WARM_UP,
+        "Hops before a window that settle the membranes; 0: windows begin at rest, as no stream "
+        "does, and train in half the time",
+        minimum=0,
+    )
     neutral: float = setting(0.15, "Neutral windows per expression", minimum=0.01)
     learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
     weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
@@ -317,7 +323,7 @@ def _epoch(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = [windows[i] for i in order[begin : begin + config.batch]]
-        batch = settled_batch(network, sequences, part, config.hops, rng, augment)
+        batch = settled_batch(network, sequences, part, config.hops, rng, augment, config.warm_up)
         loss = _loss(network, batch, config, int(rng.integers(network.config.phases)))
         if not torch.isfinite(loss):
             raise MxError(
@@ -344,7 +350,7 @@ def _validate(
     losses = []
     for begin in range(0, len(windows), config.batch):
         part = windows[begin : begin + config.batch]
-        batch = settled_batch(network, sequences, part, config.hops)
+        batch = settled_batch(network, sequences, part, config.hops, warm_up=config.warm_up)
         with torch.no_grad():
             losses.append(len(part) * _loss(network, batch, config).item())
     return sum(losses) / len(windows)
@@ -357,7 +363,7 @@ def _loss(
     # time; but on maps of 4x4 and less oneDNN's backward pass takes seconds.
     half = min(network.map_sizes[-1]) >= 8
     every = network.config.phases
-    settled = WARM_UP if phase is None else len(range(phase, WARM_UP, every))
+    settled = config.warm_up if phase is None else len(range(phase, config.warm_up, every))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
         logits, evidence, rates = network.forward_clip(
             torch.from_numpy(batch.x), phase, 0 if phase is None else settled
