@@ -103,7 +103,8 @@ def test_everything_is_drawn_and_fits(browser, size):
         browser.until(PAINTED.format(selector=selector))
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("[...document.querySelectorAll('.empty')].every((e) => e.hidden)")
-    assert "AU12 lip corner puller" in browser.run("document.getElementById('recent').innerText")
+    text = "document.getElementById('recent').innerText"
+    browser.until(f"{text}.includes('AU12 lip corner puller')")
     health = browser.run("document.getElementById('health').innerText")
     assert "lost_packets +5: slow down" in health and "au_classifier_node" in health
     assert browser.run("location.search") == "", "the token is still in the address"
