@@ -145,13 +145,14 @@ def _traces(canvas: np.ndarray, place: tuple[int, int, int, int], view: View) ->
         return x + round((stamp_ns - start_ns) / (_SPAN_S * 1e9) * (width - 220))
 
     right = column(view.stamp_ns)
+    plot = canvas[:, : right + 1]  # words end where the traces end
     for label in view.labels:
         if label.offset_ns < start_ns or label.onset_ns > view.stamp_ns:
             continue
         a, b = max(column(label.onset_ns), x), min(column(label.offset_ns), right)
         canvas[y : y + height, a:b] = canvas[y : y + height, a:b] // 2 + np.uint8(36)
         names = "+".join(au_name(number) for number in label.au)
-        _write(canvas, names, (a + 2, y + 14), _TEXT)
+        _write(plot, names, (a + 2, y + 14), _TEXT)
     for level in (0.0, 0.5, 1.0):
         row = y + round((1 - level) * height)
         cv2.line(canvas, (x, row), (right, row), (50, 54, 60), 1)
@@ -176,7 +177,7 @@ def _traces(canvas: np.ndarray, place: tuple[int, int, int, int], view: View) ->
             a = column(mark.stamp_ns)
             cv2.line(canvas, (a, y), (a, y + height), _BOX, 1)
             words = f"{_PHASES[mark.phase]} {au_name(mark.au)}"
-            _write(canvas, words, (a + 3, y + height - 6 - 14 * mark.phase), _BOX)
+            _write(plot, words, (a + 3, y + height - 6 - 14 * mark.phase), _BOX)
 
 
 def _write(
