@@ -85,7 +85,8 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> byte
         for place, (value, high, part) in enumerate(
             zip(values, above, found.values(), strict=True)
         ):
-            axes.hlines(100 * part["majority"], place - 0.33, place + 0.33, GREY, linewidth=2)
+            if part["majority"] < 1:  # of several classes
+                axes.hlines(100 * part["majority"], place - 0.33, place + 0.33, GREY, linewidth=2)
             axes.text(
                 place,
                 value + high + 1.5,
@@ -97,6 +98,7 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> byte
         axes.text(len(found) - 0.45, 100 / 15, "guessing", color=RED, fontsize=7, va="center")
         axes.set_xticks(range(len(found)), list(found), rotation=35, ha="right")
         axes.set_ylim(0, 125)
+        axes.set_yticks(range(0, 101, 20))
         axes.set_title(f"by {name}")
         axes.set_ylabel("clips named right (%)" if index == 0 else "")
     return _png(figure)
