@@ -90,7 +90,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, *configs: type[Config]) -> None:
         super().__init__(name)
         self.failure: str | None = None
-        self._running = False
+        self._loaded = self._running = False
         self.health = Health(losses={**_REFUSED, **self.losses}, silences=self.silences)
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
@@ -225,7 +225,9 @@ class ManagedNode(LifecycleNode):
 
     # Lifecycle.
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._attempt(self.load)
+        done = self._attempt(self.load)
+        self._loaded = done is TransitionCallbackReturn.SUCCESS
+        return done
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self._attempt(self.start) is not TransitionCallbackReturn.SUCCESS:
@@ -239,18 +241,13 @@ class ManagedNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.unload()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.close()
-        if state.label != "unconfigured":
+        if self._loaded:
+            self._loaded = False
             self.unload()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
+    on_shutdown = on_error = on_cleanup
 
     def autostart(self) -> bool:
         """Configure and activate if the parameter says so; False if that failed."""

@@ -68,7 +68,7 @@ class TrainAuConfig(Config):
     warm_up: int = setting(
         WARM_UP,
         "Hops before a window that settle the membranes; 0: windows begin at rest, as no stream "
-        "does, and train in half the time",
+        "does, and train in 0.6 of the time",
         minimum=0,
     )
     neutral: float = setting(0.15, "Neutral windows per expression", minimum=0.01)

@@ -118,6 +118,7 @@ def test_a_start_that_breaks_leaves_nothing_behind(graph):
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.ERROR
     assert node.count_publishers("/faces") == 0
+    assert node.done == ["unloaded"]
     node.set_parameters([Parameter("level", value=5)])
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS

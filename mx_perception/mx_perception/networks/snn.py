@@ -149,8 +149,8 @@ class AuNetwork(nn.Module):
         `x (T, B, P, H, W)`, or pooled already -> score logits `(T, B, 14)`, evidence
         `(T, B, 15)` and the mean firing rate of the two spiking layers. With a `phase` only its
         hops (phase, phase + phases, ...) are computed, and read alone: so the network trains. Its
-        first `settle` steps then teach nothing: they have no gradient and no part in the statistics
-        of the normalisation, and take a third of the time.
+        first `settle` steps then teach nothing: they have no gradient, and no part in the
+        statistics of the normalisation.
         """
         config, hops, batch = self.config, *x.shape[:2]
         first, every = (0, 1) if phase is None else (phase, config.phases)
