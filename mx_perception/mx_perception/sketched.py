@@ -21,11 +21,11 @@ from mx_perception.kinds import FIRST_PERSON, SKETCHED
 from mx_perception.processes import drawn
 from mx_perception.sequences import FaceSequence, load_sequences, save_sequences, spans_of
 
-VERSION = "v2"
+VERSION = "v3"
 """In the names of cached sketches; another one wherever sketches become others."""
 NEUTRAL_PERSON = 700_000
 """Number of the first one who is at rest while thresholds are chosen."""
-SESSIONS = 3
+SESSIONS = 4
 """Of each person, all in other light and before another sensor."""
 SESSION_S = 12.0
 NEUTRAL_S = 60.0

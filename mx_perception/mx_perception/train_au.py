@@ -6,26 +6,21 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
-from torch import Tensor
-from torch.nn import functional
 
 from mx_perception import metrics
 from mx_perception.action_units import CLIP_CLASSES, au_name
+from mx_perception.au_loop import AuTrainer, TrainAuConfig
 from mx_perception.checkpoint import AU_KIND, load_checkpoint
 from mx_perception.clips import (
     check_classes,
-    clip_logits,
     evaluate_clips,
     micro_windows,
-    settled_batch,
 )
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
@@ -33,51 +28,14 @@ from mx_perception.evaluation import plots
 from mx_perception.folds import Fold, check_strangers, held_out_groups, hold_out
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
-from mx_perception.networks.snn import HIGHEST_RATE, AuNetwork, AuNetworkConfig
+from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import store_on_scores
 from mx_perception.progress import TrainingState, load_best, restore, store, store_best
 from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
-from mx_perception.windows import NO_CLASS, WARM_UP, Batch, Window, channels, clip_windows
-
-
-@dataclass(frozen=True)
-class TrainAuConfig(Config):
-    """The training loop."""
-
-    people: int = setting(
-        0, "Sketched people to train on beside those of the data set", minimum=0, maximum=500_000
-    )
-    leave_out: str = setting(
-        "", "Kinds of sessions never to train on, such as 'sensor=640x480 threshold=0.24:'"
-    )
-    epochs: int = setting(30, "Passes over the training windows", minimum=1)
-    patience: int = setting(
-        10, "Epochs without a lower loss on the validation subjects before it stops", minimum=1
-    )
-    neutral_minutes: int = setting(
-        30, "Sketched minutes without expressions to choose the thresholds by; 0: none", minimum=0
-    )
-    validation: float = setting(
-        0.06, "Share of the training subjects to choose the best epoch by", minimum=0, maximum=0.5
-    )
-    batch: int = setting(32, "Windows in a batch", minimum=1)
-    hops: int = setting(64, "Hops in a window", minimum=4)
-    warm_up: int = setting(
-        WARM_UP,
-        "Hops before a window that settle the membranes; 0: windows begin at rest, as no stream "
-        "does, and train in 0.6 of the time",
-        minimum=0,
-    )
-    neutral: float = setting(0.15, "Neutral windows per expression", minimum=0.01)
-    learning_rate: float = setting(3e-3, "Peak of the one-cycle schedule", minimum=1e-6)
-    weight_decay: float = setting(1e-2, "Of AdamW", minimum=0)
-    score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
-    rate_weight: float = setting(0.1, "Weight of the penalty on firing above 15%", minimum=0)
-    seed: int = setting(0, "Of weights, windows and augmentation", minimum=0)
-
+from mx_perception.windows import channels, clip_windows
 
 Report = Callable[[str, dict[str, float]], None]
 """Called with a line and figures after each epoch."""
@@ -206,7 +164,7 @@ def train_fold(
             f"{network.config.modality}, or another checkpoint"
         )
     _check_shape(network.config, sequences)
-    optimizer, schedule = _optimizer(network, config, -(-len(first) // config.batch))
+    trainer = AuTrainer(network, config, augment, len(first), settled=start_from is not None)
     settings = {
         **dataclasses.asdict(config),
         **dataclasses.asdict(augment),
@@ -215,23 +173,24 @@ def train_fold(
     }
     state = TrainingState()
     if resume:
-        state = restore(out, network, optimizer, schedule, settings)
+        state = restore(out, network, trainer.optimizer, trainer.schedule, settings)
     best, history = dict(state.best), list(state.history)
     for epoch in range(state.epoch, config.epochs):
         if epoch - best.get("epoch", epoch) > config.patience:
             break
         began = time.monotonic()
-        loss = _epoch(network, optimizer, schedule, train, config, augment, epoch)
-        checked = _validate(network, validation, kept_aside, config) if kept_aside else loss
+        loss = trainer.train(train, epoch)
+        checked = trainer.validate(validation, kept_aside, epoch) if kept_aside else loss
         figures = {"loss": loss, "validation_loss": checked}
         history.append(figures)
         seconds = time.monotonic() - began
         report(f"epoch {epoch + 1}/{config.epochs}", {**figures, "seconds": seconds})
-        if checked < best.get("loss", float("inf")):
+        # A network that has only seen windows from rest is none to use.
+        if epoch >= trainer.first_settled and checked < best.get("loss", float("inf")):
             best = {"epoch": epoch, "loss": checked}
             store_best(out, network)
         state = TrainingState(epoch + 1, best, history)
-        store(out, network, optimizer, schedule, state, settings)
+        store(out, network, trainer.optimizer, trainer.schedule, state, settings)
     load_best(out, network)
     calibration = calibrate(network, validation, kept_aside, config.hops) if kept_aside else None
     result = evaluate_clips(network.deployed(), test, test_windows, config.hops)
@@ -287,99 +246,3 @@ def sections(
         },
         "metrics": result,
     }
-
-
-def _optimizer(
-    network: AuNetwork, config: TrainAuConfig, per_epoch: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
-    matrices = [p for p in network.parameters() if p.dim() > 1 and p.shape[-1] > 1]
-    rest = [p for p in network.parameters() if not (p.dim() > 1 and p.shape[-1] > 1)]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.epochs * per_epoch + 10, pct_start=0.2
-    )
-    return optimizer, schedule
-
-
-def _epoch(
-    network: AuNetwork,
-    optimizer: torch.optim.AdamW,
-    schedule: torch.optim.lr_scheduler.OneCycleLR,
-    sequences: Sequence[FaceSequence],
-    config: TrainAuConfig,
-    augment: AugmentConfig,
-    epoch: int,
-) -> float:
-    """One pass, which depends on seed and epoch only. Returns the mean loss."""
-    rng = np.random.default_rng((config.seed, epoch))
-    torch.manual_seed(int(rng.integers(2**31)))
-    windows = clip_windows(sequences, config.hops, rng, config.neutral)
-    order = rng.permutation(len(windows))
-    network.train()
-    losses = []
-    for begin in range(0, len(windows), config.batch):
-        part = [windows[i] for i in order[begin : begin + config.batch]]
-        batch = settled_batch(network, sequences, part, config.hops, rng, augment, config.warm_up)
-        loss = _loss(network, batch, config, int(rng.integers(network.config.phases)))
-        if not torch.isfinite(loss):
-            raise MxError(
-                f"the loss became {loss.item()} in epoch {epoch + 1}; lower --learning-rate "
-                f"({config.learning_rate}) or look for broken sessions"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    network.eval()
-    return float(np.mean(losses))
-
-
-def _validate(
-    network: AuNetwork,
-    sequences: Sequence[FaceSequence],
-    windows: Sequence[Window],
-    config: TrainAuConfig,
-) -> float:
-    """Mean loss over windows as they are stored."""
-    losses = []
-    for begin in range(0, len(windows), config.batch):
-        part = windows[begin : begin + config.batch]
-        batch = settled_batch(network, sequences, part, config.hops, warm_up=config.warm_up)
-        with torch.no_grad():
-            losses.append(len(part) * _loss(network, batch, config).item())
-    return sum(losses) / len(windows)
-
-
-def _loss(
-    network: AuNetwork, batch: Batch, config: TrainAuConfig, phase: int | None = None
-) -> Tensor:
-    # Roots of counts and spikes are exact in bfloat16, and its convolutions take a third of the
-    # time; but on maps of 4x4 and less oneDNN's backward pass takes seconds.
-    half = min(network.map_sizes[-1]) >= 8
-    every = network.config.phases
-    settled = config.warm_up if phase is None else len(range(phase, config.warm_up, every))
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        logits, evidence, rates = network.forward_clip(
-            torch.from_numpy(batch.x), phase, 0 if phase is None else settled
-        )
-    batch = (batch if phase is None else batch.every(phase, every)).after(settled)
-    logits, evidence = logits[settled:].float(), evidence[settled:].float()
-    activity = torch.from_numpy(batch.activity)
-    loss = (
-        config.score_weight
-        * functional.binary_cross_entropy_with_logits(logits, activity)
-        * activity.shape[2]
-    )
-    loss = loss + config.rate_weight * functional.relu(rates - HIGHEST_RATE).sum()
-    classes = torch.from_numpy(batch.classes)
-    if (classes != NO_CLASS).any():
-        loss = loss + functional.cross_entropy(
-            clip_logits(evidence, batch), classes, ignore_index=NO_CLASS, label_smoothing=0.05
-        )
-    return loss

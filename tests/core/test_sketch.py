@@ -5,6 +5,7 @@ import pytest
 from mx_capture.simulator.config import SimulationConfig
 from mx_capture.simulator.head import UNIT_ORDER
 from mx_capture.simulator.sketch import PersonSketch, sketch_person, sketch_session
+from mx_capture.simulator.sketch_events import warp
 from mx_capture.simulator.source import SimulatedSource
 from mx_perception.dataset import sequences_of
 
@@ -47,3 +48,25 @@ def test_a_person_has_every_unit_at_rising_levels(person: PersonSketch) -> None:
         assert [level for level, _ in levels] == sorted(level for level, _ in levels)
         size = [float(np.abs(person.changes[key]).sum()) for _, key in levels]
         assert size == sorted(size) and size[0] > 0
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.03, -0.2])
+def test_what_is_seen_is_interpolated_between_the_pixels_of_the_sketch(turn: float) -> None:
+    rng = np.random.default_rng(3)
+    image, cover, room = rng.random((3, 40, 50), np.float32)
+    inverse = np.array([[0.98, turn, 2.3], [-turn, 1.03, -1.4]], np.float32)
+    seen = np.empty((40, 50), np.float32)
+    warp(image, cover, room, inverse, 0, 0, seen)
+    rows, columns = np.mgrid[0:40, 0:50] + 0.5
+    u, v = np.tensordot(inverse, [columns, rows, np.ones_like(rows)], 1) - 0.5
+    u, v = np.clip(u, 0, 50 - 1.001), np.clip(v, 0, 40 - 1.001)  # the border goes on outside
+    i, j = v.astype(int), u.astype(int)
+    fv, fu = v - i, u - j
+
+    def between(picture: np.ndarray) -> np.ndarray:
+        above = picture[i, j] * (1 - fu) + picture[i, j + 1] * fu
+        below = picture[i + 1, j] * (1 - fu) + picture[i + 1, j + 1] * fu
+        return above * (1 - fv) + below * fv
+
+    light, solid = between(image), between(cover)
+    np.testing.assert_allclose(seen, light + (1 - solid) * room, atol=2e-4)

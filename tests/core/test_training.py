@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from mx_capture.errors import MxError
 from mx_perception.action_units import AU_NUMBERS
+from mx_perception.au_loop import TrainAuConfig
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, load_checkpoint
 from mx_perception.folds import Fold, held_out_groups, hold_out
@@ -18,15 +20,16 @@ from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
 from mx_perception.score_calibration import calibrate, calibration_error
 from mx_perception.sequences import FaceSequence
-from mx_perception.sketched import FIRST_PERSON, sketch
-from mx_perception.train_au import TrainAuConfig, train_fold
+from mx_perception.sketched import FIRST_PERSON, SESSIONS, sketch
+from mx_perception.train_au import train_fold
 from mx_perception.verbs import train
 from mx_perception.views import AugmentConfig
 from mx_perception.windows import clip_windows
+from safetensors import safe_open
 from safetensors.torch import load_file
 from toy_faces import toy_sequence
 
-from mx_perception import train_au
+from mx_perception import au_loop, train_au
 
 TINY = AuNetworkConfig(pool=4, channels_1=16, channels_2=24, hidden=48)
 QUICK = TrainAuConfig(epochs=2, hops=40, batch=16, learning_rate=5e-3)
@@ -96,6 +99,31 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         train_fold(sequences, FOLD, broken, QUICK, TINY, MILD, silent, resume=True)
 
 
+def test_the_last_epochs_follow_a_warm_up_and_only_they_are_chosen_from(
+    tmp_path: Path, sequences: list[FaceSequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def loss(*args: Any) -> torch.Tensor:
+        network, batch, _, warm_up, *_ = args
+        seen.append((warm_up, len(batch.x)))
+        # Those from rest look better, as they do.
+        return network.score_head.bias.sum() * 0 + warm_up / 100
+
+    monkeypatch.setattr(au_loop, "clip_loss", loss)
+    config = replace(QUICK, epochs=4, at_rest=0.5, warm_up=8)
+    train_fold(sequences, FOLD, tmp_path / "whole", config, TINY, MILD, silent)
+    half = len(seen) // 2
+    assert set(seen[:half]) == {(0, QUICK.hops)}
+    assert set(seen[half:]) == {(8, QUICK.hops + 8)}
+    with safe_open(tmp_path / "whole" / "resume.safetensors", "pt") as archive:
+        assert json.loads(archive.metadata()["state"])["best"]["epoch"] == 2
+    seen.clear()
+    began = tmp_path / "whole"
+    train_fold(sequences, FOLD, tmp_path / "fine", config, TINY, MILD, silent, start_from=began)
+    assert {warm_up for warm_up, _ in seen} == {8}
+
+
 def test_fine_tuning_starts_from_the_weights_and_says_so(
     tmp_path: Path, sequences: list[FaceSequence]
 ) -> None:
@@ -122,7 +150,7 @@ def test_a_missing_class_and_a_broken_loss_are_named(
     ]
     with pytest.raises(MxError, match="AU09"):
         train_fold(fewer, FOLD, tmp_path / "a", QUICK, TINY, MILD, silent)
-    monkeypatch.setattr(train_au, "_loss", lambda *_: torch.tensor(float("nan")))
+    monkeypatch.setattr(au_loop, "clip_loss", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(MxError, match="loss became nan"):
         train_fold(sequences, FOLD, tmp_path / "b", QUICK, TINY, MILD, silent)
     assert not list(tmp_path.glob("*/model.json"))
@@ -211,9 +239,9 @@ def test_calibration_error_is_the_distance_of_score_and_frequency() -> None:
 
 def test_sketched_people_are_sequences_with_labels() -> None:
     people = sketch(FIRST_PERSON)
-    assert len({s.session for s in people}) == len(people) == 3
+    assert len({s.session for s in people}) == len(people) == SESSIONS
     assert {s.subject for s in people} == {"sketched00000"}
-    assert all(s.spans for s in people[:2])
+    assert all(s.spans for s in people[:-1])
     for sequence in people:
         assert sequence.cells["hop"].max() < sequence.hops and len(sequence.frames) == 360
 

@@ -155,7 +155,8 @@ def sketch_session(
     hops = int(config.duration_s * 1e6) // hop_us
     pieces = 6 if script.light.flicker_depth > 0.05 else 1
     times = np.arange(hops * pieces + 1) * (hop_us * 1e-6 / pieces)
-    index, share, maps = schedule(person, script, times)
+    # Flicker is faster than a hop, faces are not.
+    index, share, maps = schedule(person, script, times[::pieces])
     spread = np.maximum(rng.normal(1, sensor.mismatch, (2, height, width)), 0.2)
     thresholds = spread * np.array([sensor.threshold_on, sensor.threshold_off])[:, None, None]
     light = np.maximum(person.base + (1 - person.cover) * person.background, 0)
