@@ -286,10 +286,10 @@ def _noise(
     rates: np.ndarray, hops: int, hop_us: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hops, pixels (flat) and polarities of noise events, by hop."""
-    total = np.cumsum(rates.ravel())
-    count = rng.poisson(total[-1] * hops * hop_us * 1e-6)
-    pixels = np.minimum(np.searchsorted(total, rng.random(count) * total[-1]), rates.size - 1)
-    return np.sort(rng.integers(0, hops, count)), pixels, rng.integers(0, 2, count)
+    pixels = np.repeat(np.arange(rates.size), rng.poisson(rates.ravel() * (hops * hop_us * 1e-6)))
+    when = rng.integers(0, hops, len(pixels))
+    order = np.argsort(when, kind="stable")
+    return when[order], pixels[order], rng.integers(0, 2, len(pixels))
 
 
 def _develop(pictures: np.ndarray, lux: float, rng: np.random.Generator) -> np.ndarray:
