@@ -55,6 +55,15 @@ class TrainAuConfig(Config):
     score_weight: float = setting(0.5, "Weight of the scores beside the clip's class", minimum=0)
     rate_weight: float = setting(0.1, "Weight of the penalty on firing above 15%", minimum=0)
     seed: int = setting(0, "Of weights, windows and augmentation", minimum=0)
+    device: str = setting("cpu", "Device of torch that trains, such as cuda")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            torch.empty(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise MxError(f"--device {self.device} cannot be used here: {reason}") from error
 
 
 class AuTrainer:
@@ -69,7 +78,7 @@ class AuTrainer:
         settled: bool = False,
     ) -> None:
         """For about `windows` in an epoch. A `settled` network knows the stream already."""
-        self.network, self.config, self.augment = network, config, augment
+        self.network, self.config, self.augment = network.to(config.device), config, augment
         self.first_settled = min(round(config.at_rest * config.epochs), config.epochs - 1)
         """The epoch from which on windows follow a warm-up."""
         if settled:
@@ -144,27 +153,30 @@ def clip_loss(
     phase: int | None = None,
 ) -> Tensor:
     """Of a batch that begins with `warm_up` hops which do not count; of one phase, or of all."""
+    device = network.score_head.weight.device
     # Roots of counts and spikes are exact in bfloat16, and its convolutions take a third of the
     # time; but on maps of 4x4 and less oneDNN's backward pass takes seconds.
     half = min(network.map_sizes[-1]) >= 8
     every = network.config.phases
     settled = warm_up if phase is None else len(range(phase, warm_up, every))
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
         logits, evidence, rates = network.forward_clip(
-            torch.from_numpy(batch.x), phase, 0 if phase is None else settled
+            torch.from_numpy(batch.x).to(device), phase, 0 if phase is None else settled
         )
     batch = (batch if phase is None else batch.every(phase, every)).after(settled)
     logits, evidence = logits[settled:].float(), evidence[settled:].float()
-    activity = torch.from_numpy(batch.activity)
+    activity = torch.from_numpy(batch.activity).to(device)
     loss = (
         config.score_weight
         * functional.binary_cross_entropy_with_logits(logits, activity)
         * activity.shape[2]
     )
     loss = loss + config.rate_weight * functional.relu(rates - HIGHEST_RATE).sum()
-    classes = torch.from_numpy(batch.classes)
-    if (classes != NO_CLASS).any():
+    if (batch.classes != NO_CLASS).any():
         loss = loss + functional.cross_entropy(
-            clip_logits(evidence, batch), classes, ignore_index=NO_CLASS, label_smoothing=0.05
+            clip_logits(evidence, batch),
+            torch.from_numpy(batch.classes).to(device),
+            ignore_index=NO_CLASS,
+            label_smoothing=0.05,
         )
     return loss

@@ -43,7 +43,8 @@ def check_classes(windows: Sequence[Window], whose: str) -> None:
 
 def clip_logits(evidence: Tensor, batch: Batch) -> Tensor:
     """`(B, 15)`: the mean of `evidence (T, B, 15)` over the clips of a batch."""
-    return (evidence * torch.from_numpy(batch.weights)[:, :, None]).sum(0)
+    weights = torch.from_numpy(batch.weights).to(evidence.device)
+    return (evidence * weights[:, :, None]).sum(0)
 
 
 def settled_batch(

@@ -191,7 +191,7 @@ def train_fold(
             store_best(out, network)
         state = TrainingState(epoch + 1, best, history)
         store(out, network, trainer.optimizer, trainer.schedule, state, settings)
-    load_best(out, network)
+    load_best(out, network.cpu())
     calibration = calibrate(network, validation, kept_aside, config.hops) if kept_aside else None
     result = evaluate_clips(network.deployed(), test, test_windows, config.hops)
     guesses = baseline_guesses((train, first), (test, test_windows), config.hops, len(CLIP_CLASSES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mx_perception.action_units import AU_NUMBERS
 from mx_perception.au_loop import TrainAuConfig
 from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, load_checkpoint
+from mx_perception.clips import settled_batch
 from mx_perception.folds import Fold, held_out_groups, hold_out
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
@@ -122,6 +124,23 @@ def test_the_last_epochs_follow_a_warm_up_and_only_they_are_chosen_from(
     began = tmp_path / "whole"
     train_fold(sequences, FOLD, tmp_path / "fine", config, TINY, MILD, silent, start_from=began)
     assert {warm_up for warm_up, _ in seen} == {8}
+
+
+def test_everything_that_is_learned_from_moves_to_the_device(
+    sequences: list[FaceSequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # "meta" computes nothing, but refuses to mix with the CPU as a GPU would.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    network = AuNetwork(TINY)
+    windows = clip_windows(sequences, QUICK.hops, np.random.default_rng(0))[:4]
+    batch = settled_batch(network, sequences, windows, QUICK.hops, warm_up=8)
+    network.to("meta")
+    for phase in (1, None):
+        loss = au_loop.clip_loss(network, batch, QUICK, 8, phase)
+        loss.backward()
+        assert loss.device.type == "meta"
+    with pytest.raises(MxError, match=r"--device moon cannot be used here"):
+        replace(QUICK, device="moon")
 
 
 def test_fine_tuning_starts_from_the_weights_and_says_so(
