@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mx_perception import metrics
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES, au_name
+from mx_perception.conditions import by_condition, conditions_of
 from mx_perception.networks.snn import AuNetwork
 from mx_perception.sequences import FaceSequence
 from mx_perception.views import AugmentConfig
@@ -84,9 +85,12 @@ def evaluate_clips(
         guess.append(clip_logits(evidence, batch).argmax(1).numpy())
         active.append(batch.activity.reshape(-1, batch.activity.shape[2]) > 0.5)
         scores.append(torch.sigmoid(logits).flatten(0, 1).numpy())
-    counts = metrics.confusion(np.concatenate(truth), np.concatenate(guess), len(CLIP_CLASSES))
+    named, shown = np.concatenate(guess), np.concatenate(truth)
+    counts = metrics.confusion(shown, named, len(CLIP_CLASSES))
+    values = [conditions_of(window, sequences[window.sequence]) for window in windows]
     return {
         "classification": metrics.classification(counts),
         "confusion": counts.tolist(),
+        "conditions": by_condition(values, named == shown),
         "hops": metrics.f1_per_unit(np.concatenate(active), np.concatenate(scores)),
     }

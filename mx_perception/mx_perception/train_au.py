@@ -22,6 +22,7 @@ from mx_perception.clips import (
     evaluate_clips,
     micro_windows,
 )
+from mx_perception.conditions import pooled as pooled_conditions
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
 from mx_perception.evaluation import plots
@@ -91,11 +92,14 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
             store_on_scores(folder, neutral, track)
     classes = [au_name(number) for number in CLIP_CLASSES]
     pooled = _pooled(results, "confusion")
+    conditions = pooled_conditions([result["conditions"] for result in results])
     (out / "confusion.png").write_bytes(plots.confusion(pooled["confusion"], classes))
+    (out / "conditions.png").write_bytes(plots.condition_curves(conditions))
     (out / "losses.png").write_bytes(plots.losses([result["history"] for result in results]))
     return {
         "classes": classes,
         "pooled": pooled,
+        "conditions": conditions,
         "baseline": _pooled(results, "baseline_confusion"),
         "folds": results,
     }

@@ -1,9 +1,11 @@
-"""Kinds of sessions: what they are named by, and which are left out."""
+"""Kinds of sessions: what they are named by, which are left out, and accuracy in each."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from mx_capture.errors import MxError
+from mx_perception.conditions import by_condition, pooled
 from mx_perception.kinds import is_of, kind, parse_kinds
 from toy_faces import toy_sequence
 
@@ -30,3 +32,25 @@ def test_sketched_people_are_known_by_their_looks() -> None:
     assert values["lux"] == "20" and values["skin"] in ("dark", "medium", "light")
     assert {"beard", "glasses", "age"} <= set(values)
     assert "skin" not in kind(replace(sequence, subject="s01"))
+
+
+def test_accuracy_is_told_per_bin_and_adds_up_over_folds() -> None:
+    values = [{"lux": "3", "sensor": "a"}, {"lux": "20"}, {"lux": "20", "sensor": "b"}, {}]
+    found = by_condition(values, np.array([True, True, False, True]))
+    assert set(found) == {"lux", "sensor"}
+    assert [(b["range"], b["clips"], b["accuracy"]) for b in found["lux"]] == [
+        ("2 to 15", 1, 1.0),
+        ("15 to 60", 2, 0.5),
+    ]
+    other = by_condition([{"lux": "150", "sensor": "a"}, {"lux": "20"}], np.array([False, True]))
+    both = pooled([found, other])
+    assert [(b["range"], b["clips"]) for b in both["lux"]] == [
+        ("2 to 15", 1),
+        ("15 to 60", 3),
+        ("150 to 400", 1),
+    ]
+    assert both["lux"][1]["accuracy"] == pytest.approx(2 / 3)
+    assert both["sensor"] == [
+        {"range": "a", "clips": 2, "accuracy": 0.5},
+        {"range": "b", "clips": 1, "accuracy": 0.0},
+    ]

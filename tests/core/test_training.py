@@ -59,6 +59,8 @@ def test_it_learns_toy_patches_and_writes_a_checkpoint(
     )
     assert losses[-1] < 0.75 * losses[0]
     assert result["classification"]["accuracy"] > 3 / 15
+    moved = result["conditions"]["displacement px"]
+    assert 0 < sum(b["clips"] for b in moved) <= result["classification"]["clips"]
     assert np.sum(result["baseline_confusion"]) == result["classification"]["clips"]
     checkpoint = load_checkpoint(out, "au")
     assert checkpoint.training["test_subjects"] == ["s3"]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mx_perception.action_units import ACTION_UNITS, AU_NUMBERS, au_name
+from mx_perception.conditions import EDGES, Conditions
 from mx_perception.evaluation.frames import UNCERTAINTY_SCALE
 
 BLUE, ORANGE, GREY, RED, GREEN = "#2f6db3", "#d9822b", "#9aa5b1", "#b3362f", "#2e9e4f"
@@ -101,6 +102,25 @@ def accuracy_bars(groups: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> byte
         axes.set_yticks(range(0, 101, 20))
         axes.set_title(f"by {name}")
         axes.set_ylabel("clips named right (%)" if index == 0 else "")
+    return _png(figure)
+
+
+def condition_curves(conditions: Conditions) -> bytes:
+    """Share of clips named right in each bin of each condition, with its 95% interval."""
+    columns = max((len(conditions) + 2) // 3, 1)
+    figure = Figure((13, 9))
+    for index, (name, bins) in enumerate(conditions.items()):
+        axes = figure.add_subplot(3, columns, index + 1)
+        values = np.array([100 * b["accuracy"] for b in bins])
+        bounds = 100 * np.array([_wilson(b["accuracy"], b["clips"]) for b in bins]).T
+        style = "o-" if name in EDGES else "o"
+        axes.errorbar(range(len(bins)), values, abs(bounds - values), fmt=style, capsize=3)
+        axes.axhline(100 / 15, color=RED, linewidth=1, linestyle="--")
+        axes.set_xticks(range(len(bins)), [b["range"] for b in bins], rotation=30, ha="right")
+        axes.set_ylim(0, 100)
+        axes.set_title(name)
+        axes.set_ylabel("" if index % columns else "clips named right (%)")
+    figure.tight_layout()
     return _png(figure)
 
 
