@@ -58,6 +58,27 @@ def test_all_of_a_subject_goes_and_nothing_of_others(dataset, capsys):
     assert "nothing of p01" in capsys.readouterr().out
 
 
+def test_names_of_others_are_not_taken_for_ones_own(tmp_path, capsys):
+    study, cache = tmp_path / "study", tmp_path / "cache"
+    cache.mkdir()
+    for session, subject in (("session", "p01"), ("s1", "p01"), ("s1_b", "p02"), ("s2", "p02")):
+        (study / session / "recording").mkdir(parents=True)
+        write_info(study / session / SESSION_FILE, SessionInfo(subject, Consent("not needed")))
+        (cache / f"{session}_64x64.npz").write_bytes(b"y")
+    (study / "s2/session-notes.txt").write_text("of p02")
+    (tmp_path / "other").mkdir()
+    moved = tmp_path / "other/s3_moved"
+    (study / "s1").rename(moved)
+    (study / "s1").symlink_to(moved)
+    main(["p01", str(study), "--also", str(cache), "--yes"])
+    left = {f"study/{s}/{SESSION_FILE}" for s in ("s1_b", "s2")}
+    assert everything(tmp_path) == left | {
+        "study/s2/session-notes.txt",
+        "cache/s1_b_64x64.npz",
+        "cache/s2_64x64.npz",
+    }
+
+
 def test_it_never_removes_without_being_told(dataset, monkeypatch):
     before = everything(dataset)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)

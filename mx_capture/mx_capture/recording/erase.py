@@ -59,7 +59,7 @@ def find_expired(day: str, folders: Iterable[Path]) -> Traces:
 
 def _find(wanted: Callable[[SessionInfo], bool], names: list[str], folders: list[Path]) -> Traces:
     """`names`, and those of the sessions, are looked for in texts."""
-    traces = Traces()
+    traces, others = Traces(), set[Path]()
     for folder in folders:
         if not folder.is_dir():
             raise MxError(f"{folder} is no folder; give the folder of a data set")
@@ -68,26 +68,42 @@ def _find(wanted: Callable[[SessionInfo], bool], names: list[str], folders: list
         for path in sorted(found):
             try:
                 if not wanted(read_session(path.parent)):
+                    others.add(path.parent)
                     continue
             except MxError as error:
                 traces.unreadable.append(str(error))
+                others.add(path.parent)
                 continue
             if _holds_more(path.parent):
                 own = [path, path.with_name(LABELS_FILE), *path.parent.glob(f"{BAG_FOLDER}*")]
                 traces.derived += [part for part in own if part.exists()]
             else:
                 traces.sessions.append(path.parent)
-    sessions = [re.escape(path.resolve().name) for path in traces.sessions]
-    # "s1" made "s1.h5" and "s1_64x64.npz", but not "s10.h5".
-    named = re.compile(rf"({'|'.join(sessions)})([._-].*)?") if sessions else None
-    words = "|".join([*map(re.escape, names), *sessions])
+    theirs, kept = _names(traces.sessions), _names(others)
+    words = "|".join(map(re.escape, [*names, *theirs]))
     mentioned = re.compile(rf"\b({words})\b".encode()) if words else None
+    foreign = {path.resolve() for path in others if not _holds_more(path)}
     for file in _files_outside(folders, [*traces.sessions, *traces.derived]):
-        if named and named.fullmatch(file.name):
+        owners = () if foreign & set(file.resolve().parents) else _owners(file.name, theirs | kept)
+        if any(name in theirs and name not in kept for name in owners):
             traces.derived.append(file)
         elif mentioned and file.suffix in _TEXT and _mentions(file, mentioned):
             traces.mentions.append(file)
     return traces
+
+
+def _names(sessions: Iterable[Path]) -> set[str]:
+    """What files may call sessions: by their links as well as by their folders."""
+    return {name for path in sessions for name in (path.name, path.resolve().name)}
+
+
+def _owners(file: str, sessions: set[str]) -> list[str]:
+    """The longest name of a session that `file` is named after, if any.
+
+    "s1" made "s1.h5" and "s1_64x64.npz", but not "s10.h5", nor "s1_b.npz" if there is an "s1_b".
+    """
+    found = [name for name in sessions if re.fullmatch(rf"{re.escape(name)}([._-].*)?", file)]
+    return sorted(found, key=len)[-1:]
 
 
 def _holds_more(folder: Path) -> bool:
