@@ -25,8 +25,8 @@ def pictures(sequence: FaceSequence, view: View, hops: int, size: tuple[int, int
     channels = np.zeros((hops, PICTURE_CHANNELS, *size), np.uint8)
     if not sequence.frames.size:
         return channels
-    # A hop shows the last frame that was complete at its end; backwards, the next one.
-    sources = view.source_of(np.arange(hops) + 1.0)
+    # A hop shows the last frame taken before its end, in the middle of a hop; backwards, the next.
+    sources = view.source_of(np.arange(hops) + 1.0) - 0.5
     if view.speed > 0:
         index = np.searchsorted(sequence.frame_hops, np.floor(sources), side="right") - 1
         step = 1

@@ -174,6 +174,8 @@ class Spotter:
             unit.peak, unit.peak_ns = score, stamp_ns
         if score >= on_score and unit.high_ns < 0:
             unit.high_ns = stamp_ns
+        elif score < on_score:
+            unit.high_ns = -1
         phases = []
         confirmed = unit.high_ns >= 0 and stamp_ns - unit.high_ns >= 1000 * config.confirm_us
         too_long = stamp_ns - unit.rise_ns > 1000 * config.max_duration_us

@@ -46,6 +46,7 @@ def test_onset_waits_for_confirmation_and_no_longer() -> None:
 
 def test_a_flicker_is_nothing_and_a_short_expression_is_withdrawn() -> None:
     assert play({12: [0, HIGH, 0, HIGH, 0, 0]}) == []
+    assert play({12: [0, HIGH, 0.4, 0.4, 0.4, HIGH, 0.4, 0]}) == []
     found = play({12: [0, HIGH, HIGH, HIGH, 0, 0]})
     assert [(event.phase, event.score) for event in found] == [
         (ONSET, np.float32(HIGH)),

@@ -186,6 +186,7 @@ def test_pictures_follow_the_events() -> None:
         assert abs(spot[0] - y) <= 3 and abs(spot[1] - x) <= 3
         darker = batch.x[31:36, 0, 4].max(0)
         assert darker[y, x] > 0 and (batch.x[:, 0, 2:] <= 15).all()
+        assert not batch.x[:31, 0, 4, y, x].any()  # the frame of hop 31 is not seen before
         rng.bit_generator.state = state
         view = draw_view(0, 30.0, (128, 128), rng, augment)
         np.testing.assert_allclose(view.source_of(view.place_in_time(np.arange(9.0))), np.arange(9))
