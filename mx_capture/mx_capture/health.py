@@ -29,11 +29,13 @@ class Health:
 
     A count whose name is in `losses` warns as soon as it rises; its value is the remedy. Counts
     in `silences`, separated by spaces, warn when none of them rises while the node is active.
+    A latency in `limits` warns when its median is above so many milliseconds.
     Any thread may count while another one reports.
     """
 
     losses: Mapping[str, str] = field(default_factory=dict)
     silences: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -82,7 +84,7 @@ class Health:
             risen = total - self._reported[name]
             values[name] = str(total)
             values[f"{name}_hz"] = f"{risen / elapsed:.1f}"
-            if risen and name in self.losses:
+            if risen > 0 and name in self.losses:
                 problems.append((WARN, f"{name} +{risen}: {self.losses[name]}"))
         for names, remedy in self.silences.items():
             silent = all(counters[name] == self._reported[name] for name in names.split())
@@ -91,6 +93,9 @@ class Health:
         for name, samples in latencies.items():
             p50, p99 = np.percentile(samples, (50, 99))
             values[f"{name}_ms_p50"], values[f"{name}_ms_p99"] = f"{p50:.2f}", f"{p99:.2f}"
+            limit, remedy = self.limits.get(name, (np.inf, ""))
+            if p50 > limit:
+                problems.append((WARN, f"{name} takes {p50:.0f} ms, above {limit:g}: {remedy}"))
         self._reported, self._reported_at = counters, now
         level = max((level for level, _ in problems), default=OK)
         return Report(level, "; ".join(text for _, text in problems) or "ok", values)

@@ -83,6 +83,8 @@ class ManagedNode(LifecycleNode):
     """Counts that must not rise, with what to do when they do."""
     silences: typing.ClassVar[dict[str, str]] = {}
     """Counts that must rise while the node is active, with what to do when they do not."""
+    limits: typing.ClassVar[dict[str, tuple[float, str]]] = {}
+    """Median latencies (ms) that are too much, with what to do then."""
     niceness: typing.ClassVar[int] = 0
     """How far the process stands back where cores are short; pictures wait for scores, not
     scores for pictures."""
@@ -91,7 +93,9 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.failure: str | None = None
         self._loaded = self._running = False
-        self.health = Health(losses={**_REFUSED, **self.losses}, silences=self.silences)
+        self.health = Health(
+            losses={**_REFUSED, **self.losses}, silences=self.silences, limits=self.limits
+        )
         self._configs = configs
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         self._autostart: bool = self.declare_parameter(

@@ -50,6 +50,15 @@ def test_latency_percentiles_cover_the_last_samples():
     assert values["step_ms_p99"] == "99.01"
 
 
+def test_a_latency_above_its_limit_warns_with_its_remedy():
+    health = Health(limits={"step": (50.0, "free a core")})
+    health.latency("step", 49.0)
+    assert health.report().level == OK
+    health.latency("step", 70.0)
+    report = health.report()
+    assert (report.level, report.message) == (WARN, "step takes 60 ms, above 50: free a core")
+
+
 def test_an_active_node_that_hears_nothing_warns():
     health = Health(silences={"frames event_images": "start a camera"})
     assert health.report().level == OK

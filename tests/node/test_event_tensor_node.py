@@ -119,6 +119,18 @@ def test_random_bytes_and_unknown_encodings_are_counted_and_survived(graph, wire
     graph.until(fed)
 
 
+def test_more_faces_than_can_be_cut_are_counted_and_survived(graph, wired):
+    node, tensors, events, boxes = wired
+    crowd = faces(BASE_NS - 100_000_000)
+    crowd.faces = [mx.Face(id=f"f{i}", roi=crowd.faces[0].roi, score=0.9) for i in range(17)]
+    boxes.publish(crowd)
+    graph.until(lambda: node.health.counters["spare_faces"] == 2)
+    for _, message in packets(20):
+        events.publish(message)
+        graph.executor.spin_once(timeout_sec=0.01)
+    graph.until(lambda: len({tensor.face_id for tensor in tensors}) == 15)
+
+
 def test_frame_tensors_pair_with_their_crops(graph, wired):
     _, _, events, boxes = wired
     frame_tensors = graph.listen(mx.EventTensor, "frame_tensors")

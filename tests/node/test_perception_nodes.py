@@ -75,6 +75,18 @@ def test_a_tensor_of_another_size_is_refused_and_counted(graph):
     assert node.health.counters["refused_tensors"] == 2
 
 
+def test_a_face_whose_id_makes_no_topic_is_refused_and_counted(graph):
+    (node,) = graph.start(AuClassifierNode)
+    scores = graph.listen(mx.ActionUnits, "action_units")
+    tensors = graph.publisher(mx.EventTensor, "event_tensors")
+    graph.until(lambda: node.action_units.get_subscription_count() == 1)
+    for face in ("", "7", "a-b", "f00000"):
+        tensors.publish(tensor(0, face=face))
+    graph.until(lambda: len(scores) == 1)
+    assert node.health.counters["refused_faces"] == 3
+    assert scores[0].face_id == "f00000" and node.model.faces == ["f00000"]
+
+
 def test_topics_of_a_lost_face_are_withdrawn(graph):
     (node,) = graph.start(AuClassifierNode)
     tensors = graph.publisher(mx.EventTensor, "event_tensors")

@@ -45,7 +45,7 @@ class FaceDetectorConfig(Config):
     smallest_face_px: int = setting(
         36, "Width of the smallest face that is looked for, in pixels", minimum=8
     )
-    max_faces: int = setting(8, "Faces kept in an image, best first", minimum=1, maximum=64)
+    max_faces: int = setting(8, "Faces kept in an image, best first", minimum=1, maximum=15)
     refresh_images: int = setting(
         15,
         "Images after which a face that is followed is looked for anew; 1 looks in every image",

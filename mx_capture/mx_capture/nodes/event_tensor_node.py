@@ -23,6 +23,7 @@ from mx_capture.conversions import (
 )
 from mx_capture.errors import MxError
 from mx_capture.event_tensor import TensorConfig
+from mx_capture.layout import MAX_FACES
 from mx_capture.node_setup import EVENTS_QOS, RESULT_QOS, SENSOR_QOS, ManagedNode
 from mx_capture.nodes.executable import run
 from mx_capture.registration import RegistrationConfig, load_registration
@@ -66,7 +67,11 @@ class EventTensorNode(ManagedNode):
         "gaps": "no event came for a second or more; check the camera and its cable",
         "time_jumps": "sensor time stepped back; the camera or its clock was reset",
         "clock_jumps": "one of the clocks was set; check what synchronises the time",
+        "spare_faces": f"more than {MAX_FACES} faces came, and those beyond are not cut out",
         "different_clocks": "packets carry another clock; start with clock:=arrival",
+    }
+    limits: ClassVar = {
+        "event_to_tensor": (50.0, "the machine is too busy; free a core or lower the event rate")
     }
     silences: ClassVar = {
         "packets": "no packet on event_camera/events; start the camera, or remap its topic to this",
@@ -147,6 +152,8 @@ class EventTensorNode(ManagedNode):
     def on_faces(self, message: mx.Faces) -> None:
         in_events = message.header.frame_id == self._event_frame
         stamp_ns = time_to_ns(message.header.stamp)
+        self.health.count("spare_faces", max(len(message.faces) - MAX_FACES, 0))
+        del message.faces[MAX_FACES:]
         with self._lock:
             self.tensorizer.add_faces(stamp_ns, message_to_rois(message), in_events)
         self.on_pairs()

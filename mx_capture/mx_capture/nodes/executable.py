@@ -19,6 +19,7 @@ from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from mx_capture import shared_memory
 from mx_capture.errors import MxError
@@ -99,5 +100,7 @@ def _join_dds(arguments: Sequence[str] | None) -> None:
                 use_global_arguments=False,
                 enable_rosout=False,
                 start_parameter_services=False,
+                # Policies of SROS2 speak of the nodes alone.
+                parameter_overrides=[Parameter("start_type_description_service", value=False)],
             )
         )

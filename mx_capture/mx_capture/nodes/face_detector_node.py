@@ -21,6 +21,11 @@ from mx_capture.nodes.face_topics import FaceTopics, FaceTopicsConfig
 from mx_capture.stream import Frame
 from mx_msgs.msg import Faces
 
+_NO_FRAMES = (
+    "no RGB frame that shows something: faces are looked for in events, and found less often; see "
+    "the camera and its light"
+)
+
 
 @dataclass(frozen=True)
 class PicturesConfig(Config):
@@ -68,6 +73,7 @@ class FaceDetectorNode(ManagedNode):
         self.subscribe_to(Image, "rgb/image_raw", self.find_in_frame, SENSOR_QOS)
         self._event_images: Any = None
         self._usable_s = float("-inf")
+        self.health.solved("rgb")
         self.every(0.25, self.watch_frames)
 
     def watch_frames(self) -> None:
@@ -81,7 +87,10 @@ class FaceDetectorNode(ManagedNode):
             self._event_images = self.subscribe_to(
                 Image, "event_image", self.find_in_events, SENSOR_QOS
             )
+            if self.finder.counters["frames"]:
+                self.health.problem("rgb", _NO_FRAMES)
         elif not wanted and self._event_images is not None:
+            self.health.solved("rgb")
             self.withdraw(self._event_images)
             self._event_images = None
 

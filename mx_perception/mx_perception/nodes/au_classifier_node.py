@@ -14,6 +14,7 @@ from mx_capture.conversions import message_to_histogram, time_to_ns
 from mx_capture.errors import MxError
 from mx_capture.node_setup import HUMANS_QOS, RESULT_QOS, ManagedNode
 from mx_capture.nodes.executable import run
+from rclpy.exceptions import InvalidTopicNameException
 
 from mx_msgs import msg as mx
 from mx_perception.au_stream import AuStream
@@ -57,7 +58,12 @@ class AuClassifierNode(ManagedNode):
 
     losses: ClassVar = {
         "missed_tensors": "the classifier cannot keep up; free a core or raise hop_us",
+        "refused_faces": "ids of faces must be parts of topic names; see who publishes faces",
         "refused_tensors": "set the crop and hop of event_tensor_node to those of the model",
+    }
+
+    limits: ClassVar = {
+        "event_to_au": (50.0, "scores are late; see event_tensor_node, or free a core")
     }
 
     def __init__(self) -> None:
@@ -102,7 +108,12 @@ class AuClassifierNode(ManagedNode):
     def read(self, message: mx.EventTensor) -> None:
         began = time.perf_counter()
         name, stamp, frame_id = message.face_id, message.header.stamp, message.header.frame_id
-        face = self._faces.get(name) or self._add_face(message)
+        try:
+            face = self._faces.get(name) or self._add_face(message)
+        except InvalidTopicNameException:
+            self.health.count("refused_faces")
+            self.warn(f"face id {name!r} is no part of a topic name; use letters and digits")
+            return
         missed = message.seq - face.next_seq
         face.next_seq, face.stamp, face.heard_s = message.seq + 1, stamp, began
         self.health.count("missed_tensors", max(missed, 0))
