@@ -22,6 +22,7 @@ class Detection:
 
     au: int
     onset_ms: float
+    apex_ms: float
     offset_ms: float
     told_ms: float
     score: float
@@ -38,6 +39,7 @@ class SpottingCounts:
     minutes: float = 0.0
     false_alarms: int = 0
     onset_errors_ms: tuple[float, ...] = ()
+    apex_errors_ms: tuple[float, ...] = ()
     latencies_ms: tuple[float, ...] = ()
 
     def __add__(self, other: SpottingCounts) -> SpottingCounts:
@@ -58,6 +60,7 @@ class SpottingCounts:
             "strs": metrics.strs(spotting, analysis),
             "false_alarms_per_minute": self.false_alarms / self.minutes if self.minutes else None,
             "onset_error_ms": _median_and_p95(self.onset_errors_ms),
+            "apex_error_ms": _median_and_p95(self.apex_errors_ms),
             "latency_ms": _median_and_p95(self.latencies_ms),
         }
 
@@ -118,6 +121,7 @@ def count(sequence: FaceSequence, found: Sequence[Detection]) -> SpottingCounts:
         minutes=sequence.hops * hop_ms / 60_000,
         false_alarms=len(alarms),
         onset_errors_ms=tuple(abs(merged[j].onset_ms - intervals[i][0]) for i, j in pairs),
+        apex_errors_ms=tuple(abs(merged[j].apex_ms - micro[i].apex * hop_ms) for i, j in pairs),
         latencies_ms=tuple(merged[j].told_ms - intervals[i][0] for i, j in pairs),
     )
 
@@ -134,7 +138,12 @@ def spans_as_scores(sequence: FaceSequence) -> np.ndarray:
 
 def _detection(event: MicroExpression, told_ns: int) -> Detection:
     return Detection(
-        event.au, event.onset_ns / 1e6, event.offset_ns / 1e6, told_ns / 1e6, event.score
+        event.au,
+        event.onset_ns / 1e6,
+        event.apex_ns / 1e6,
+        event.offset_ns / 1e6,
+        told_ns / 1e6,
+        event.score,
     )
 
 

@@ -20,8 +20,9 @@ from mx_perception.baselines import picture
 from mx_perception.checkpoint import RECONSTRUCTION_KIND, load_checkpoint
 from mx_perception.dataset import Track
 from mx_perception.degrade import DegradeConfig, degrade
-from mx_perception.folds import Fold, default_folds, make_folds
+from mx_perception.folds import Fold, check_strangers, default_folds, make_folds
 from mx_perception.frame_pairs import FramePairs, read_pairs
+from mx_perception.kinds import SKETCHED
 from mx_perception.networks.cvae import Cvae, CvaeConfig, CvaeOutput
 from mx_perception.networks.export import load_reconstruction, save_reconstruction
 from mx_perception.progress import TrainingState, restore, store
@@ -40,8 +41,8 @@ FLOOR = 1e-5
 """Of a mean squared error: nothing better than 50 dB is asked for."""
 TESTED = 48
 """Pairs that show the progress of a training."""
-HELD_OUT = 0.08
-"""Share of the sketched people whose shaken key frames are for the test."""
+HELD_OUT, HELD_OUT_OF = 4, 50
+"""So many sketched people of so many: their shaken key frames are for the test."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,19 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     """Train as the command line says; returns what report.json holds."""
     config = TrainReconstructionConfig.from_arguments(arguments)
     network_config = CvaeConfig.from_arguments(arguments)
+    start = None
+    if arguments.start_from:
+        start = load_checkpoint(arguments.start_from, RECONSTRUCTION_KIND)
+        # Pairs are cut as that network reads them.
+        network_config = load_reconstruction(arguments.start_from).config
     degradation = DegradeConfig.from_arguments(arguments)
     out: Path = arguments.out
     cache = arguments.cache or out / "cache"
     pairs = read_pairs(arguments.dataset, cache, network_config, track)
     sketched = sketched_pairs(config.people, cache, network_config, track, config.shaken)
     folds = _folds(pairs, sketched, arguments.folds, config.seed)
+    if start is not None:
+        check_strangers(start, [fold.test for fold in folds])
     if sketched is not None:
         pairs = FramePairs.joined([pairs, sketched])
         del sketched
@@ -134,8 +142,10 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
 def _folds(pairs: FramePairs, sketched: FramePairs | None, asked: str, seed: int) -> list[Fold]:
     """Sketched people join every training side, a few of them the test."""
     names = sorted(set(sketched.subjects)) if sketched is not None else []
-    held = max(1, round(HELD_OUT * len(names))) if names else 0
-    train, test = tuple(names[held:]), tuple(names[:held])
+    # The same ones however many there are, or weights that are trained on would know them.
+    held = min(HELD_OUT, max(1, HELD_OUT * len(names) // HELD_OUT_OF))
+    test = tuple(name for name in names if int(name[len(SKETCHED) :]) % HELD_OUT_OF < held)
+    train = tuple(name for name in names if name not in test)
     if names and not asked:
         return [Fold(train, test + tuple(sorted(set(pairs.subjects))))]
     folds = make_folds(pairs.subjects, asked or default_folds(pairs.subjects), seed)
@@ -167,7 +177,8 @@ def _train_compared(
         "no_key": trained("no_key", use_key=False),
     }
     wider = {times: trained(f"coarser_{times}", times) for times in COARSER if times > 1}
-    people = [int(name.removeprefix("sketched")) for name in fold.test if "sketched" in name]
+    numbers = [name.removeprefix(SKETCHED) for name in fold.test if name.startswith(SKETCHED)]
+    people = [int(number) for number in numbers if number.isdigit()]
     return Compared(ablations, wider, people, config.shaken)
 
 

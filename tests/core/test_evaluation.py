@@ -193,6 +193,27 @@ def test_a_perfect_stream_gets_perfect_figures() -> None:
     spotting = timeline.spotting()
     assert spotting["hits"] == spotting["labels"] == 2 and spotting["false_alarms"] == 0
     assert spotting["latencies_ms"] == (50.0, 50.0)
+    assert spotting["onset_errors_ms"] == (0.0, 0.0) and spotting["apex_errors_ms"] == (
+        150.0,
+        150.0,
+    )
+
+
+def test_what_another_face_shows_is_no_alarm() -> None:
+    timeline = Timeline(10_000)
+    timeline.labels.append(label(12, 1.0, 1.3))
+    for hop in range(400):
+        if hop < 300:
+            timeline.add_scores("subject", (hop + 1) * HOP_NS, np.zeros(14, np.float32))
+        if hop >= 100:
+            timeline.add_scores("visitor", (hop + 1) * HOP_NS, np.zeros(14, np.float32))
+    for onset in (2_000_000_000, 3_200_000_000):
+        for phase, offset in ((ONSET, 0), (OFFSET, onset + 300_000_000)):
+            found = MicroExpression("visitor", 4, phase, onset, onset, offset, 1.0)
+            timeline.add_expression(onset + 50_000_000, found)
+    # Once the subject has gone, the visitor is the one who is watched.
+    assert [round(found.onset_ms) for found in timeline.detections()] == [3200]
+    assert timeline.spotting()["false_alarms"] == 1
 
 
 def test_a_face_that_was_not_seen_counts_as_wrong() -> None:

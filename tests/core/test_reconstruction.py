@@ -26,6 +26,7 @@ from mx_perception.reconstruction_table import (
     score_network,
 )
 from mx_perception.train_reconstruction import TrainReconstructionConfig, train_fold
+from mx_perception.train_reconstruction import _folds as folds_of
 
 SIZE = 32
 NETWORK = CvaeConfig(height=SIZE, width=SIZE, bins=2, channels=8, latent=8)
@@ -130,6 +131,19 @@ def test_it_learns_to_move_squares(tmp_path: Path) -> None:
     # An absolute error as a share of full scale; squares that move are easy.
     assert 0 < uncertainty.mean() < 0.1
     assert np.abs(frame.astype(int) - target[0])[moved].mean() < 60
+
+
+def test_who_is_tested_is_never_trained_on_with_more_people() -> None:
+    rendered = moving_squares(8)
+
+    def fold_of(people: int) -> Fold:
+        names = [f"sketched{number:05d}" for number in range(people)]
+        return folds_of(rendered, replace(rendered, subjects=names), "", 0)[0]
+
+    few, many = fold_of(50), fold_of(200)
+    assert len(few.train) == 46 and len(many.train) == 184
+    assert not set(few.train) & set(many.test) and not set(many.train) & set(few.test)
+    assert fold_of(2).train == ("sketched00001",)
 
 
 def test_every_condition_is_in_the_table() -> None:

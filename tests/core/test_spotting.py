@@ -42,9 +42,10 @@ def test_the_wrong_unit_is_spotted_but_not_analysed() -> None:
 def test_a_hit_that_reaches_into_a_long_expression_is_found_too() -> None:
     micro, long_one = Span((12,), (1.0,), 100, 115, 130), Span((4,), (1.0,), 131, 180, 231)
     sequence = replace(toy_sequence("s", 0), spans=(micro, long_one))
-    report = count(sequence, [Detection(12, 1000.0, 1350.0, 1050.0, 0.9)]).report()
+    report = count(sequence, [Detection(12, 1000.0, 1180.0, 1350.0, 1050.0, 0.9)]).report()
     assert report["labels"] == report["found"] == report["hits"] == 1
     assert report["f1_spotting"] == 1.0
+    assert report["apex_error_ms"]["median"] == pytest.approx(30.0)
 
 
 def test_alarms_where_nothing_is_labelled_are_counted() -> None:

@@ -70,7 +70,11 @@ def _print(figures: dict[str, Any], neutral_minutes: float) -> None:
         f"({spotted['found']} told), {100 * spotted['f1_analysis']:.0f}% of them with their "
         f"Action Unit; STRS {spotted['strs']:.2f}"
     )
-    for name, words in (("onset_error_ms", "error of the onset"), ("latency_ms", "told after it")):
+    for name, words in (
+        ("onset_error_ms", "error of the onset"),
+        ("apex_error_ms", "error of the apex"),
+        ("latency_ms", "told after the onset"),
+    ):
         if found := spotted[name]:
             print(f"{words}: median {found['median']:.0f} ms, p95 {found['p95']:.0f} ms")
     print(

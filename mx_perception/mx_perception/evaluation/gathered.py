@@ -92,8 +92,8 @@ class Gathered:
             for au in label.au
         ]
         spotted = [
-            (au, (onset_ns - start_ns) / 1e9, (offset_ns - start_ns) / 1e9)
-            for au, onset_ns, offset_ns, _, _ in sorted(self.timeline.detections)
+            (found.au, found.onset_ms / 1e3, found.offset_ms / 1e3)
+            for found in self.timeline.detections()
         ]
         arrays: dict[str, np.ndarray] = {
             "scores": np.round(scores.astype(np.float32), 3).astype(np.float16),

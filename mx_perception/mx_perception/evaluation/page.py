@@ -130,7 +130,7 @@ def _spotting(found: Mapping[str, Any] | None) -> str:
     rows += [_spotting_row(light, part) for light, part in found["by_lighting"].items()]
     return table(
         ["light", "labelled", "found", "hits", "F1", "STRS", "false a minute",
-         "onset error (ms)", "told after onset (ms)"],
+         "onset error (ms)", "apex error (ms)", "told after onset (ms)"],
         rows,
     ) + note(
         "A hit overlaps its label by half (IoU of at least 0.5); STRS also asks for the right "
@@ -149,6 +149,7 @@ def _spotting_row(name: str, part: Mapping[str, Any]) -> list[Any]:
         number(part["strs"], 3),
         number(part["false_alarms_per_minute"], 2),
         median(part["onset_error_ms"]),
+        median(part["apex_error_ms"]),
         median(part["latency_ms"]),
     ]
 

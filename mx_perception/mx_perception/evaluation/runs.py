@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,14 @@ def evaluate_all(
     """
     models = Evaluator(config).models()
     (out / RESULTS).mkdir(parents=True, exist_ok=True)
-    left = []
+    # What changes while it is evaluated is evaluated again the next time.
+    before = {task: _fingerprint(task, config, models) for task in tasks}
+    left = [task for task in tasks if stored(out, task, before[task]) is None]
     for task in tasks:
-        if stored(out, task, _fingerprint(task, config, models)) is None:
-            left.append(task)
-        else:
+        if task not in left:
             yield task, True
     for task, result in _results(left, config, workers, scheduler):
-        store(out, task, result, _fingerprint(task, config, models))
+        store(out, task, result, before[task])
         yield task, False
 
 
@@ -116,8 +117,14 @@ def _results(
     else:
         with process_pool(workers) as pool:
             futures = {pool.submit(evaluate_task, task, config): task for task in tasks}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BrokenProcessPool as error:
+                raise MxError(
+                    "a worker was killed, perhaps for want of memory; what is done is kept: run "
+                    f"the same command again with fewer than --workers {workers}"
+                ) from error
 
 
 def _on_cluster(

@@ -41,7 +41,7 @@ from mx_perception.event_driven import EventDrivenStream
 from mx_perception.reconstruction import Reconstructor
 from mx_perception.spotter import Spotter, SpotterConfig
 
-RESULT_FORMAT = 5
+RESULT_FORMAT = 6
 AGES = (3, 6, 15)
 """Ages of key frames, in frames, that are tried beside the one of the nodes, which is 1."""
 

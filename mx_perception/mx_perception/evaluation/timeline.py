@@ -33,9 +33,10 @@ class Timeline:
     hop_us: int
     action_units: Sequence[int] = AU_NUMBERS
     labels: list[Label] = field(default_factory=list)
-    detections: list[tuple[int, int, int, int, float]] = field(default_factory=list)
-    """(au, onset_ns, offset_ns, told_ns, score) of expressions that the spotter let stand."""
+    _found: list[tuple[int, MicroExpression]] = field(default_factory=list)
+    """Expressions that the spotter let stand, each behind the time of its announcement, ns."""
     _rows: dict[str, dict[int, tuple[np.ndarray, np.ndarray | None]]] = field(default_factory=dict)
+    _table: tuple[int, np.ndarray, np.ndarray | None] | None = None
     _told: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
     def add_scores(
@@ -44,6 +45,7 @@ class Timeline:
         """One hop of a face: its scores `(n_au,)` and, offline, the evidence `(15,)`."""
         kept = None if evidence is None else evidence.copy()
         self._rows.setdefault(face_id, {})[end_ns] = (np.array(scores, np.float32), kept)
+        self._table = None
 
     def add_expression(self, told_ns: int, found: MicroExpression) -> None:
         """A phase that the spotter told at `told_ns`."""
@@ -51,9 +53,7 @@ class Timeline:
         if found.phase == ONSET:
             self._told[key] = told_ns
         elif found.phase == OFFSET and found.score > 0 and key in self._told:
-            self.detections.append(
-                (found.au, found.onset_ns, found.offset_ns, self._told[key], found.score)
-            )
+            self._found.append((self._told[key], found))
 
     @property
     def hops(self) -> int:
@@ -62,6 +62,11 @@ class Timeline:
 
     def table(self) -> tuple[int, np.ndarray, np.ndarray | None]:
         """Start in ns, scores `(hops, n_au)` with NaN where no face was, evidence likewise."""
+        if self._table is None:
+            self._table = self._tabled()
+        return self._table
+
+    def _tabled(self) -> tuple[int, np.ndarray, np.ndarray | None]:
         ends = sorted({end for rows in self._rows.values() for end in rows})
         if not ends:
             return 0, np.zeros((0, len(self.action_units)), np.float32), None
@@ -139,20 +144,36 @@ class Timeline:
             "false": (~truth & guess).sum(0).tolist(),
         }
 
-    def spotting(self) -> dict[str, Any]:
-        """Counts that add up over sessions; the fields of `spotting.SpottingCounts`."""
+    def detections(self) -> list[Detection]:
+        """What was found on the face that stands for the subject; ms from the start of `table`."""
         start_ns = self.table()[0]
         found = [
             Detection(
-                au,
-                (onset - start_ns) / 1e6,
-                (offset - start_ns) / 1e6,
-                (told - start_ns) / 1e6,
-                score,
+                expression.au,
+                (expression.onset_ns - start_ns) / 1e6,
+                (expression.apex_ns - start_ns) / 1e6,
+                (expression.offset_ns - start_ns) / 1e6,
+                (told_ns - start_ns) / 1e6,
+                expression.score,
             )
-            for au, onset, offset, told, score in sorted(self.detections)
+            for told_ns, expression in self._found
+            if self._is_of_subject(expression)
         ]
-        counts = count(self.sequence(), found)
+        return sorted(found, key=lambda found: (found.onset_ms, found.au))
+
+    def _is_of_subject(self, expression: MicroExpression) -> bool:
+        """Whether no face that was there before was seen when it was announced."""
+        came = min(self._rows.get(expression.face_id, [0]))
+        return not any(
+            min(rows) < came and expression.onset_ns < end <= expression.offset_ns
+            for face, rows in self._rows.items()
+            if face != expression.face_id
+            for end in rows
+        )
+
+    def spotting(self) -> dict[str, Any]:
+        """Counts that add up over sessions; the fields of `spotting.SpottingCounts`."""
+        counts = count(self.sequence(), self.detections())
         return {name: getattr(counts, name) for name in counts.__dataclass_fields__}
 
     def _unnamed(self, start_ns: int) -> list[tuple[float, float]]:
