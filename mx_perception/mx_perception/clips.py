@@ -85,6 +85,7 @@ def evaluate_clips(
         guess.append(clip_logits(evidence, batch).argmax(1).numpy())
         active.append(batch.activity.reshape(-1, batch.activity.shape[2]) > 0.5)
         scores.append(torch.sigmoid(logits).flatten(0, 1).numpy())
+    scored, every_hop = np.concatenate(scores), np.concatenate(active)
     named, shown = np.concatenate(guess), np.concatenate(truth)
     counts = metrics.confusion(shown, named, len(CLIP_CLASSES))
     values = [conditions_of(window, sequences[window.sequence]) for window in windows]
@@ -92,5 +93,6 @@ def evaluate_clips(
         "classification": metrics.classification(counts),
         "confusion": counts.tolist(),
         "conditions": by_condition(values, named == shown),
-        "hops": metrics.f1_per_unit(np.concatenate(active), np.concatenate(scores)),
+        "hops": metrics.f1_per_unit(every_hop, scored),
+        "calibration_error": metrics.calibration_error(scored, every_hop),
     }

@@ -12,6 +12,8 @@ from mx_capture.errors import MxError
 IOU_HIT = 0.5
 """MEGC: a detection that overlaps a label by this much is a hit."""
 
+_CALIBRATION_BINS = 10
+
 
 def confusion(truth: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
     """`(classes, classes) int64` counts, rows are the truth. Inputs: class indices `(N,)`."""
@@ -181,3 +183,11 @@ def _mean_inside(values: np.ndarray, mask: np.ndarray | None = None) -> float:
 
 def _blur(image: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101)
+
+
+def calibration_error(scores: np.ndarray, active: np.ndarray) -> float:
+    """Mean distance of score and frequency over ten bins of scores, weighted by how many fall
+    there (Naeini et al. 2015). `scores` 0..1 and `active` 0 or 1 have the same shape."""
+    bins = np.minimum((scores * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1).ravel()
+    error = np.bincount(bins, (scores - active).ravel(), _CALIBRATION_BINS)
+    return float(np.abs(error).sum() / scores.size)

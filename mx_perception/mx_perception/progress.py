@@ -79,7 +79,7 @@ def restore(
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as archive:
-            metadata = archive.metadata()
+            metadata = archive.metadata() or {}
         _compare(json.loads(metadata.get("settings", "{}")), json.loads(json.dumps(settings)))
         network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from mx_perception.clips import outputs
+from mx_perception.metrics import calibration_error
 from mx_perception.networks.snn import AuNetwork
 from mx_perception.sequences import FaceSequence
 from mx_perception.windows import Window
-
-_BINS = 10
 
 
 def calibrate(
@@ -49,11 +47,3 @@ def calibrate(
         network.score_head.weight.mul_(scale[:, None])
         network.score_head.bias.mul_(scale).add_(shift)
     return {"before": before, "after": after}
-
-
-def calibration_error(scores: np.ndarray, active: np.ndarray) -> float:
-    """Mean distance of score and frequency over ten bins of scores, weighted by how many fall
-    there (Naeini et al. 2015). `scores` 0..1 and `active` 0 or 1 have the same shape."""
-    bins = np.minimum((scores * _BINS).astype(int), _BINS - 1).ravel()
-    error = np.bincount(bins, (scores - active).ravel(), _BINS)
-    return float(np.abs(error).sum() / scores.size)

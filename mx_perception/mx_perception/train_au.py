@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mx_perception.conditions import pooled as pooled_conditions
 from mx_perception.count_baseline import baseline_guesses
 from mx_perception.dataset import Track, read_dataset
 from mx_perception.evaluation import plots
-from mx_perception.folds import Fold, check_strangers, held_out_groups, hold_out
+from mx_perception.folds import Fold, check_strangers, held_out_groups, hold_out, known_subjects
 from mx_perception.kinds import is_of, kind, parse_kinds
 from mx_perception.networks.export import load_au, save_au
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
@@ -36,7 +37,7 @@ from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import NEUTRAL_PERSON, neutral_people, sketched_people
 from mx_perception.views import AugmentConfig
-from mx_perception.windows import channels, clip_windows
+from mx_perception.windows import Window, channels, clip_windows
 
 Report = Callable[[str, dict[str, float]], None]
 """Called with a line and figures after each epoch."""
@@ -58,12 +59,24 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     groups = held_out_groups(subjects, arguments.folds, config.people, config.seed)
     # Before hours are spent on what nothing can be tested with.
     _check_test(sequences, groups, config.hops)
-    if arguments.start_from:
-        check_strangers(load_checkpoint(arguments.start_from, AU_KIND), groups)
+    start = load_checkpoint(arguments.start_from, AU_KIND) if arguments.start_from else None
+    if start:
+        check_strangers(start, groups)
     parse_kinds(config.leave_out)
     sketched = list(sketched_people(config.people, cache, track))
     everybody = {sequence.subject for sequence in sequences + sketched}
-    folds = [Fold(tuple(sorted(everybody - set(group))), group) for group in groups]
+    known = known_subjects(start) if start else set()
+    folds = [
+        hold_out(
+            Fold(tuple(sorted(everybody - set(group))), group),
+            config.validation,
+            config.seed,
+            known,
+        )
+        for group in groups
+    ]
+    for fold in folds:
+        _material(sequences + sketched, fold, config)
     several = len(folds) > 1
     network_config = AuNetworkConfig.from_arguments(arguments)
     network_config = dataclasses.replace(
@@ -73,7 +86,6 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
     neutral = list(neutral_people(minutes, NEUTRAL_PERSON, cache, track))
     results = []
     for number, fold in enumerate(folds):
-        fold = hold_out(fold, config.validation, config.seed)
         folder = out / f"fold_{number}" if several else out
         results.append(
             train_fold(
@@ -144,31 +156,13 @@ def train_fold(
     is missing or a loss is not finite.
     """
     torch.manual_seed(config.seed)
-    train, test, validation = (
-        [s for s in sequences if s.subject in subjects]
-        for subjects in (set(fold.train), set(fold.test), set(fold.validation))
-    )
-    left_out = parse_kinds(config.leave_out)
-    everything = len(train)
-    train, validation = (
-        [s for s in part if not is_of(kind(s), left_out)] for part in (train, validation)
-    )
-    if left_out and len(train) == everything:
-        raise MxError(
-            f"--leave-out {config.leave_out!r} fits no session; look at their session.yaml"
-        )
-    first = clip_windows(train, config.hops, np.random.default_rng(0), config.neutral)
-    check_classes(first, "training")
-    test_windows = micro_windows(test, config.hops)
-    kept_aside = clip_windows(validation, config.hops, np.random.default_rng(0), config.neutral)
+    material = _material(sequences, fold, config)
+    train, kept_aside = material.train, material.validation_windows
     network = load_au(start_from) if start_from else AuNetwork(network_config)
-    if network.config.modality != network_config.modality:
-        raise MxError(
-            f"{start_from} reads {network.config.modality}; give --modality "
-            f"{network.config.modality}, or another checkpoint"
-        )
+    _check_options(network.config, network_config, start_from)
     _check_shape(network.config, sequences)
-    trainer = AuTrainer(network, config, augment, len(first), settled=start_from is not None)
+    windows = len(material.train_windows)
+    trainer = AuTrainer(network, config, augment, windows, settled=start_from is not None)
     settings = {
         **dataclasses.asdict(config),
         **dataclasses.asdict(augment),
@@ -184,7 +178,7 @@ def train_fold(
             break
         began = time.monotonic()
         loss = trainer.train(train, epoch)
-        checked = trainer.validate(validation, kept_aside, epoch) if kept_aside else loss
+        checked = trainer.validate(material.validation, kept_aside, epoch) if kept_aside else loss
         figures = {"loss": loss, "validation_loss": checked}
         history.append(figures)
         seconds = time.monotonic() - began
@@ -196,18 +190,72 @@ def train_fold(
         state = TrainingState(epoch + 1, best, history)
         store(out, network, trainer.optimizer, trainer.schedule, state, settings)
     load_best(out, network.cpu())
-    calibration = calibrate(network, validation, kept_aside, config.hops) if kept_aside else None
-    result = evaluate_clips(network.deployed(), test, test_windows, config.hops)
-    guesses = baseline_guesses((train, first), (test, test_windows), config.hops, len(CLIP_CLASSES))
-    truth = np.array([window.label for window in test_windows])
+    if kept_aside:
+        calibrate(network, material.validation, kept_aside, config.hops)
+    result = evaluate_clips(network.deployed(), material.test, material.test_windows, config.hops)
+    guesses = baseline_guesses(
+        (train, material.train_windows),
+        (material.test, material.test_windows),
+        config.hops,
+        len(CLIP_CLASSES),
+    )
+    truth = np.array([window.label for window in material.test_windows])
     result["baseline_confusion"] = metrics.confusion(truth, guesses, len(CLIP_CLASSES)).tolist()
-    result["calibration_error"] = calibration
     result["history"] = history
     contents = sections(config, augment, fold, result, train)
     if start_from:
         contents["training"]["started_from"] = load_checkpoint(start_from, AU_KIND).training
     save_au(network, out, contents)
     return result
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The sequences of a fold, and the windows of them that are looked at."""
+
+    train: list[FaceSequence]
+    validation: list[FaceSequence]
+    test: list[FaceSequence]
+    train_windows: list[Window]
+    validation_windows: list[Window]
+    test_windows: list[Window]
+
+
+def _material(sequences: Sequence[FaceSequence], fold: Fold, config: TrainAuConfig) -> _Material:
+    """Without what is left out. Raises MxError when a class is missing, or nothing is left out."""
+    train, validation, test = (
+        [s for s in sequences if s.subject in subjects]
+        for subjects in (set(fold.train), set(fold.validation), set(fold.test))
+    )
+    left_out = parse_kinds(config.leave_out)
+    everything = len(train)
+    train, validation = (
+        [s for s in part if not is_of(kind(s), left_out)] for part in (train, validation)
+    )
+    if left_out and len(train) == everything:
+        raise MxError(
+            f"--leave-out {config.leave_out!r} fits no session; look at their session.yaml"
+        )
+    train_windows, validation_windows = (
+        clip_windows(part, config.hops, np.random.default_rng(0), config.neutral)
+        for part in (train, validation)
+    )
+    check_classes(train_windows, "training")
+    test_windows = micro_windows(test, config.hops)
+    return _Material(train, validation, test, train_windows, validation_windows, test_windows)
+
+
+def _check_options(
+    network: AuNetworkConfig, asked: AuNetworkConfig, start_from: Path | None
+) -> None:
+    """A checkpoint brings its own network: options that ask for another one are an error."""
+    for field in dataclasses.fields(network):
+        has, wanted = getattr(network, field.name), getattr(asked, field.name)
+        if field.name != "polarities" and wanted not in (has, field.default):
+            option = "--" + field.name.replace("_", "-")
+            raise MxError(f"{start_from} has {field.name} {has}, not {wanted}; leave {option} out")
+    if network.modality != asked.modality:
+        raise MxError(f"{start_from} reads {network.modality}; give --modality {network.modality}")
 
 
 def _check_shape(config: AuNetworkConfig, sequences: Sequence[FaceSequence]) -> None:

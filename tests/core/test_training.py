@@ -18,9 +18,10 @@ from mx_perception.au_stream import AuStream
 from mx_perception.checkpoint import DEFAULT_AU, DEFAULT_RECONSTRUCTION, load_checkpoint
 from mx_perception.clips import settled_batch
 from mx_perception.folds import Fold, held_out_groups, hold_out
+from mx_perception.metrics import calibration_error
 from mx_perception.networks.snn import AuNetwork, AuNetworkConfig
 from mx_perception.on_scores import CANDIDATES, choose_on_scores, store_on_scores
-from mx_perception.score_calibration import calibrate, calibration_error
+from mx_perception.score_calibration import calibrate
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import FIRST_PERSON, SESSIONS, sketch
 from mx_perception.train_au import train_fold
@@ -154,6 +155,9 @@ def test_fine_tuning_starts_from_the_weights_and_says_so(
     train_fold(sequences, FOLD, second, still, TINY, MILD, silent, start_from=first)
     one, two = (load_file(folder / "model.safetensors") for folder in (first, second))
     torch.testing.assert_close(one["dense.weight"], two["dense.weight"], atol=1e-3, rtol=0)
+    wider = replace(TINY, hidden=64)
+    with pytest.raises(MxError, match=r"has hidden 48, not 64; leave --hidden out"):
+        train_fold(sequences, FOLD, second, still, wider, MILD, silent, start_from=first)
     metadata = json.loads((second / "model.json").read_text())
     assert metadata["training"]["settings"]["learning_rate"] == 1e-6
     assert metadata["training"]["augmentation"]["noise"] == 0.005
@@ -202,6 +206,7 @@ def test_what_took_hours_is_not_overwritten(tmp_path: Path, file: str, what: str
 def test_the_best_epoch_is_chosen_on_people_of_their_own(
     tmp_path: Path, sequences: list[FaceSequence]
 ) -> None:
+    assert hold_out(FOLD, 0.3, 0, known=["s0", "s2"]).validation == ("s1",)
     fold = hold_out(FOLD, 0.3, 0)
     assert len(fold.validation) == 1 and set(fold.train) | set(fold.validation) == set(FOLD.train)
     figures: list[dict[str, float]] = []
@@ -209,7 +214,7 @@ def test_the_best_epoch_is_chosen_on_people_of_their_own(
         sequences, fold, tmp_path / "au", QUICK, TINY, MILD, lambda line, f: figures.append(f)
     )
     assert all(f["validation_loss"] != f["loss"] for f in figures)
-    assert result["calibration_error"]["after"] < result["calibration_error"]["before"]
+    assert 0.0 <= result["calibration_error"] < 0.5
     recorded = json.loads((tmp_path / "au" / "model.json").read_text())["training"]
     assert recorded["validation_subjects"] == list(fold.validation)
 

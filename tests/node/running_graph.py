@@ -45,6 +45,8 @@ class Cameras(threading.Thread):
         self.garbage = False
         self.burst = 0
         """Events a packet on top of the fidgeting."""
+        self.sent = 0
+        """Events so far."""
         self.lose = 0
         """Packets to leave out."""
         self._events = node.create_publisher(EventPacket, "event_camera/events", EVENTS_QOS)
@@ -55,6 +57,7 @@ class Cameras(threading.Thread):
         one = drawn_face(HEIGHT, WIDTH, (WIDTH // 2, HEIGHT // 2), 100)
         half = drawn_face(HEIGHT, WIDTH, (WIDTH // 4, HEIGHT // 2), 80)[:, : WIDTH // 2]
         self._pictures = [np.full_like(one, 125), one, cv2.hconcat([half, half])]
+        self._drawn = np.zeros(0, EVENT_DTYPE)
         self.seq = 0
         self.now_ns = self._begin_ns = time.time_ns()
 
@@ -85,17 +88,23 @@ class Cameras(threading.Thread):
             self.lose -= 1
             self.seq += 1
             return
-        count = 60 + self.burst
-        events = np.zeros(count, EVENT_DTYPE)
-        begin_us = (self.now_ns - self._begin_ns) // 1000
-        events["t"] = begin_us + np.sort(self._random.integers(0, PERIOD_NS // 1000, count))
-        events["x"] = self._random.integers(0, WIDTH, count)
-        events["y"] = self._random.integers(0, HEIGHT, count)
-        events["p"] = self._random.integers(0, 2, count)
+        events = self._fidgeting(60 + self.burst).copy()
+        events["t"] += (self.now_ns - self._begin_ns) // 1000
+        self.sent += len(events)
         data = self._random.bytes(400) if self.garbage else encoder.encode(events)
         packet = Packet(self.now_ns, self.seq, "evt3", HEIGHT, WIDTH, self._begin_ns, data)
         self._events.publish(packet_to_message(packet, EVENT_FRAME))
         self.seq += 1
+
+    def _fidgeting(self, count):
+        """The same places again in bursts: drawing them takes longer than the burst lasts."""
+        if not self.burst or len(self._drawn) != count:
+            self._drawn = np.zeros(count, EVENT_DTYPE)
+            self._drawn["t"] = np.sort(self._random.integers(0, PERIOD_NS // 1000, count))
+            self._drawn["x"] = self._random.integers(0, WIDTH, count)
+            self._drawn["y"] = self._random.integers(0, HEIGHT, count)
+            self._drawn["p"] = self._random.integers(0, 2, count)
+        return self._drawn
 
     def _send_image(self):
         picture = self._pictures[self.people]
@@ -114,6 +123,8 @@ class RunningGraph:
         self.lines = deque(maxlen=1000)
         self.scores = deque(maxlen=1000)
         self.heard = Counter()
+        """Scores of each face."""
+        self.messages = Counter()
         self.faces = []
         self.reports = {}
         self.complaints = []
@@ -122,8 +133,9 @@ class RunningGraph:
             (mx.ActionUnits, "action_units", self._on_scores),
             (mx.Faces, "faces", self._on_faces),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
+            (Image, "reconstruction", lambda _: None),
         ):
-            self.node.create_subscription(message_type, topic, callback, RESULT_QOS)
+            self._listen(message_type, topic, callback)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self.cameras = Cameras(self.node) if cameras else None
@@ -175,11 +187,16 @@ class RunningGraph:
         while time.monotonic() < end:
             self._executor.spin_once(timeout_sec=0.02)
 
-    def recovers(self, what, seconds=30.0):
-        """Wait until the graph works again; keeps how long that took."""
+    def recovers(self, what, seconds=30.0, topic="action_units"):
+        """Wait until scores and messages on `topic` come again; keeps how long that took."""
         self.scores.clear()
+        self.messages.clear()
         began = time.monotonic()
-        self.until(self.working, f"the graph to recover from {what}", seconds)
+        self.until(
+            lambda: self.working() and self.messages[topic],
+            f"the graph to recover from {what}",
+            seconds,
+        )
         self.recoveries[what] = time.monotonic() - began
 
     def end(self, name, number):
@@ -191,6 +208,13 @@ class RunningGraph:
     def complained(self, name, word):
         """Whether a node's diagnostics warned with this word since `complaints` was cleared."""
         return any(name == node and word in text for node, text in self.complaints)
+
+    def _listen(self, message_type, topic, callback):
+        def heard(message):
+            self.messages[topic] += 1
+            callback(message)
+
+        self.node.create_subscription(message_type, topic, heard, RESULT_QOS)
 
     def _on_scores(self, message):
         self.scores.append(time_to_ns(message.header.stamp))
