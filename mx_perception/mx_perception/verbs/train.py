@@ -65,8 +65,8 @@ def _add_common(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--folds",
         default="",
-        help="loso, a number of groups of subjects, or none (au): the data set is the test alone, and "
-        "--people are trained on; default: one fifth is left out once",
+        help="loso, a number of groups of subjects, or none (au): the data set is the test alone, "
+        "and --people are trained on; default: one fifth is left out once",
     )
     options.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     options.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
