@@ -77,6 +77,12 @@ def spans_of(labels: Iterable[Label], start_ns: int, hop_us: int, hops: int) -> 
     return tuple(spans)
 
 
+def free_around(spans: Sequence[Span], index: int, hops: int) -> tuple[float, float]:
+    """What the neighbours leave free around one of `spans`, which are sorted by onset."""
+    before = max([0.0, *(span.offset for span in spans[:index])])
+    return before, min([float(hops), *(span.onset for span in spans[index + 1 :])])
+
+
 def cells_of(hop: int, tensor: np.ndarray) -> np.ndarray:
     """The cells of one hop's `(1, 2, H, W) uint8` tensor (H, W at most 256)."""
     p, y, x = np.nonzero(tensor[0])

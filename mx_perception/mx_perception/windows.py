@@ -11,7 +11,7 @@ import numpy as np
 from mx_perception.action_units import AU_NUMBERS
 from mx_perception.event_views import scatter
 from mx_perception.pictures import PICTURE_CHANNELS, pictures
-from mx_perception.sequences import FaceSequence, Span
+from mx_perception.sequences import FaceSequence, Span, free_around
 from mx_perception.views import AugmentConfig, View, draw_view
 
 MODALITIES = ("events", "rgb", "fused")
@@ -155,8 +155,7 @@ def _expressions(
     spans = sorted(sequence.spans, key=lambda s: s.onset)
     windows = []
     for i, span in enumerate(spans):
-        before = max([0.0, *(s.offset for s in spans[:i])])
-        after = min([float(sequence.hops), *(s.onset for s in spans[i + 1 :])])
+        before, after = free_around(spans, i, sequence.hops)
         if span.onset < before or span.offset > after:
             continue  # cut by the border of the recording, or overlapped by another expression
         length = min(span.offset - span.onset, 0.7 * hops)

@@ -10,7 +10,7 @@ import numpy as np
 from mx_capture.stream import Label
 
 from mx_perception.action_units import AU_NUMBERS, CLIP_CLASSES
-from mx_perception.sequences import CELL_DTYPE, FaceSequence, spans_of
+from mx_perception.sequences import CELL_DTYPE, FaceSequence, free_around, spans_of
 from mx_perception.spotter import OFFSET, ONSET, MicroExpression
 from mx_perception.spotting import Detection, count
 from mx_perception.windows import MICRO_HOPS, NEUTRAL_HOPS
@@ -108,8 +108,7 @@ class Timeline:
         spans = sorted(sequence.spans, key=lambda span: span.onset)
         found = []
         for index, span in enumerate(spans):
-            before = max([0.0, *(s.offset for s in spans[:index])])
-            after = min([float(sequence.hops), *(s.onset for s in spans[index + 1 :])])
+            before, after = free_around(spans, index, sequence.hops)
             micro = span.offset - span.onset <= MICRO_HOPS
             if span.onset < before or span.offset > after or len(span.au) > 1 or not micro:
                 continue
