@@ -43,10 +43,6 @@ class Cameras(threading.Thread):
         self.people = 1
         self.jump_ns = 0
         self.garbage = False
-        self.burst = 0
-        """Events a packet on top of the fidgeting."""
-        self.sent = 0
-        """Events so far."""
         self.lose = 0
         """Packets to leave out."""
         self._events = node.create_publisher(EventPacket, "event_camera/events", EVENTS_QOS)
@@ -57,12 +53,13 @@ class Cameras(threading.Thread):
         one = drawn_face(HEIGHT, WIDTH, (WIDTH // 2, HEIGHT // 2), 100)
         half = drawn_face(HEIGHT, WIDTH, (WIDTH // 4, HEIGHT // 2), 80)[:, : WIDTH // 2]
         self._pictures = [np.full_like(one, 125), one, cv2.hconcat([half, half])]
-        self._drawn = np.zeros(0, EVENT_DTYPE)
-        self.seq = 0
+        self._step = self.seq = 0
+        self._burst: dict[int, bytes] = {}
+        """Packets of a burst by their step; drawing them takes longer than it lasts."""
         self.now_ns = self._begin_ns = time.time_ns()
 
     def run(self):
-        encoder, step, next_frame = Evt3Encoder(HEIGHT, WIDTH), 0, 0
+        step = next_frame = 0
         while not self._ended.is_set():
             due_ns = self._begin_ns + step * PERIOD_NS
             early_ns = due_ns - time.time_ns()
@@ -71,9 +68,9 @@ class Cameras(threading.Thread):
                 # A busy machine: cameras do not wait either.
                 step += -early_ns // PERIOD_NS
                 due_ns = self._begin_ns + step * PERIOD_NS
-            self.now_ns = due_ns + self.jump_ns
+            self.now_ns, self._step = due_ns + self.jump_ns, step
             if self.events_on:
-                self._send_events(encoder)
+                self._send_events()
             if self.rgb_on and step >= next_frame:
                 next_frame = step + FRAME_EVERY
                 self._send_image()
@@ -83,33 +80,52 @@ class Cameras(threading.Thread):
         self._ended.set()
         self.join()
 
-    def _send_events(self, encoder):
+    def burst(self, events, packets):
+        """Packets of so many events one after the other; returns the events sent a second."""
+        first = self._step + 500
+        drawn = _fidgeting(np.random.default_rng(2), events)
+        for step in range(first, first + packets):
+            self._burst[step] = _encoded(drawn, step * PERIOD_NS + self.jump_ns)
+        assert self._step < first, "drawing the burst took longer than 2 s"
+        while self._step < first + packets:
+            time.sleep(0.01)
+        sent = packets - len(self._burst)
+        self._burst.clear()
+        return sent * events / (packets * PERIOD_NS / 1e9)
+
+    def _send_events(self):
         if self.lose:
             self.lose -= 1
             self.seq += 1
             return
-        events = self._fidgeting(60 + self.burst).copy()
-        events["t"] += (self.now_ns - self._begin_ns) // 1000
-        self.sent += len(events)
-        data = self._random.bytes(400) if self.garbage else encoder.encode(events)
+        data = self._burst.pop(self._step, b"")
+        if self.garbage:
+            data = self._random.bytes(400)
+        data = data or _encoded(_fidgeting(self._random, 60), self.now_ns - self._begin_ns)
         packet = Packet(self.now_ns, self.seq, "evt3", HEIGHT, WIDTH, self._begin_ns, data)
         self._events.publish(packet_to_message(packet, EVENT_FRAME))
         self.seq += 1
-
-    def _fidgeting(self, count):
-        """The same places again in bursts: drawing them takes longer than the burst lasts."""
-        if not self.burst or len(self._drawn) != count:
-            self._drawn = np.zeros(count, EVENT_DTYPE)
-            self._drawn["t"] = np.sort(self._random.integers(0, PERIOD_NS // 1000, count))
-            self._drawn["x"] = self._random.integers(0, WIDTH, count)
-            self._drawn["y"] = self._random.integers(0, HEIGHT, count)
-            self._drawn["p"] = self._random.integers(0, 2, count)
-        return self._drawn
 
     def _send_image(self):
         picture = self._pictures[self.people]
         self._images.publish(image_to_message(picture, self.now_ns, RGB_FRAME))
         self._infos.publish(camera_info((HEIGHT, WIDTH), self.now_ns, RGB_FRAME))
+
+
+def _fidgeting(random, count):
+    events = np.zeros(count, EVENT_DTYPE)
+    events["t"] = np.sort(random.integers(0, PERIOD_NS // 1000, count))
+    events["x"] = random.integers(0, WIDTH, count)
+    events["y"] = random.integers(0, HEIGHT, count)
+    events["p"] = random.integers(0, 2, count)
+    return events
+
+
+def _encoded(events, begin_ns):
+    """With times from `begin_ns` of the sensor on."""
+    events = events.copy()
+    events["t"] += begin_ns // 1000
+    return Evt3Encoder(HEIGHT, WIDTH).encode(events)
 
 
 class RunningGraph:
