@@ -58,10 +58,10 @@ class FaceFinder:
         self.config, self._tracker.config = config, tracker
 
     def frames_usable(self, stamp_ns: int) -> bool:
-        """Whether a frame bright enough came within `frame_timeout_ms` before a ROS time."""
+        """Whether a frame bright enough came within `frame_timeout_ms` of a ROS time."""
         if self._usable_frame_ns is None:
             return False
-        return stamp_ns - self._usable_frame_ns < self.config.frame_timeout_ms * 1_000_000
+        return abs(stamp_ns - self._usable_frame_ns) < self.config.frame_timeout_ms * 1_000_000
 
     def in_frame(self, frame: Frame) -> list[TrackedFace] | None:
         """Faces in an RGB frame; None if it is too dark to tell."""

@@ -49,7 +49,8 @@ def main(argv: list[str]) -> int:
         Monitor(lambda: ViewNode(options.namespace)) as node,
         PageServer(node.page, options.host, options.port, token) as server,
     ):
-        name = options.host if local else socket.gethostname()
+        everywhere = options.host in ("0.0.0.0", "::")
+        name = socket.gethostname() if everywhere else options.host
         address = f"http://{name}:{server.server_address[1]}/"
         address += f"?token={token}" if token else ""
         Console().print(f"look at {address} (Ctrl-C ends)", soft_wrap=True)
