@@ -89,8 +89,10 @@ def evaluate_clips(
     named, shown = np.concatenate(guess), np.concatenate(truth)
     counts = metrics.confusion(shown, named, len(CLIP_CLASSES))
     values = [conditions_of(window, sequences[window.sequence]) for window in windows]
+    subjects = [sequences[window.sequence].subject for window in windows]
     return {
         "classification": metrics.classification(counts),
+        "accuracy_interval": metrics.interval_over_subjects(named == shown, subjects),
         "confusion": counts.tolist(),
         "conditions": by_condition(values, named == shown),
         "hops": metrics.f1_per_unit(every_hop, scored),

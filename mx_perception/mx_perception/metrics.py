@@ -191,3 +191,16 @@ def calibration_error(scores: np.ndarray, active: np.ndarray) -> float:
     bins = np.minimum((scores * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1).ravel()
     error = np.bincount(bins, (scores - active).ravel(), _CALIBRATION_BINS)
     return float(np.abs(error).sum() / scores.size)
+
+
+def interval_over_subjects(right: np.ndarray, subjects: Sequence[str]) -> tuple[float, float]:
+    """Where accuracy lies in 95% of draws of as many subjects, with replacement (Efron 1979).
+
+    `right (n,) bool` and `subjects` are of the clips. People differ more than clips of one person,
+    so this is wider than an interval over clips.
+    """
+    _, rows = np.unique(np.asarray(subjects), return_inverse=True)
+    hits, clips = np.bincount(rows, right), np.bincount(rows)
+    drawn = np.random.default_rng(0).integers(0, len(clips), (2000, len(clips)))
+    low, high = np.percentile(hits[drawn].sum(1) / clips[drawn].sum(1), (2.5, 97.5))
+    return float(low), float(high)

@@ -104,6 +104,10 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
             store_on_scores(folder, neutral, track)
     classes = [au_name(number) for number in CLIP_CLASSES]
     pooled = _pooled(results, "confusion")
+    baseline = _pooled(results, "baseline_confusion")
+    figures = {name: pooled[name] for name in ("clips", "accuracy", "uf1", "uar", "majority")}
+    figures["counts_and_regression"] = baseline["accuracy"]
+    report("test:", {name: value for name, value in figures.items() if value is not None})
     conditions = pooled_conditions([result["conditions"] for result in results])
     (out / "confusion.png").write_bytes(plots.confusion(pooled["confusion"], classes))
     (out / "conditions.png").write_bytes(plots.condition_curves(conditions))
@@ -112,7 +116,7 @@ def run(arguments: argparse.Namespace, report: Report, track: Track) -> dict[str
         "classes": classes,
         "pooled": pooled,
         "conditions": conditions,
-        "baseline": _pooled(results, "baseline_confusion"),
+        "baseline": baseline,
         "folds": results,
     }
 

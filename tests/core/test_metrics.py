@@ -98,6 +98,14 @@ def test_a_subject_on_both_sides_is_an_error() -> None:
         Fold(("s0", "s1"), ("s1",))
 
 
+def test_the_spread_of_accuracy_is_that_of_subjects() -> None:
+    subjects = ["a"] * 50 + ["b"] * 50
+    low, high = metrics.interval_over_subjects(np.arange(100) < 50, subjects)
+    assert (low, high) == (0.0, 1.0)
+    low, high = metrics.interval_over_subjects(np.arange(100) % 2 == 0, subjects)
+    assert low == high == 0.5
+
+
 def test_weights_to_start_from_know_nobody_of_the_test() -> None:
     first = {"train_subjects": ["a"], "validation_subjects": ["b"]}
     second = SimpleNamespace(folder="w", training={"train_subjects": ["c"], "started_from": first})
