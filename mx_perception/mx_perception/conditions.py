@@ -43,7 +43,7 @@ def by_condition(values: Sequence[Mapping[str, str]], right: np.ndarray) -> Cond
         ]
     for name in CATEGORIES:
         column = np.array([value.get(name, "") for value in values])
-        conditions[name] = [bin_of(k, right[column == k]) for k in sorted(set(column) - {""})]
+        conditions[name] = [bin_of(str(k), right[column == k]) for k in sorted(set(column) - {""})]
     shown = {name: [b for b in bins if b["clips"]] for name, bins in conditions.items()}
     return {name: bins for name, bins in shown.items() if bins}
 
