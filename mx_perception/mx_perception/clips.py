@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,9 +76,13 @@ def outputs(
 
 
 def evaluate_clips(
-    network: AuNetwork, sequences: Sequence[FaceSequence], windows: Sequence[Window], hops: int
+    network: AuNetwork,
+    sequences: Sequence[FaceSequence],
+    windows: Sequence[Window],
+    hops: int,
+    kinds: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Clip classification and scores per hop of a deployed network."""
+    """Clips and hops of a deployed network, per condition, and of `kinds` against the rest."""
     truth, guess, active, scores = [], [], [], []
     for batch, logits, evidence in outputs(network, sequences, windows, hops):
         truth.append(batch.classes)
@@ -94,7 +98,7 @@ def evaluate_clips(
         "classification": metrics.classification(counts),
         "accuracy_interval": metrics.interval_over_subjects(named == shown, subjects),
         "confusion": counts.tolist(),
-        "conditions": by_condition(values, named == shown),
+        "conditions": by_condition(values, named == shown, kinds),
         "hops": metrics.f1_per_unit(every_hop, scored),
         "calibration_error": metrics.calibration_error(scored, every_hop),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mx_capture.simulator.action_units import FARTHEST_MM
 
-from mx_perception.kinds import kind
+from mx_perception.kinds import is_of, kind
 from mx_perception.sequences import FaceSequence
 from mx_perception.windows import NEUTRAL_CLASS, Window
 
@@ -29,21 +29,29 @@ CATEGORIES = ("sensor", "lighting", "skin", "beard", "glasses", "age")
 """Conditions without an order."""
 
 
-def by_condition(values: Sequence[Mapping[str, str]], right: np.ndarray) -> Conditions:
-    """Accuracy per bin of EDGES and per category, of clips with `conditions_of` each.
+def by_condition(
+    values: Sequence[Mapping[str, str]],
+    right: np.ndarray,
+    kinds: Mapping[str, str] | None = None,
+) -> Conditions:
+    """Accuracy per bin of EDGES and per category, and of `kinds` against the rest.
 
-    `right (n,) bool` says which clips were named right. Conditions that no clip has are left out.
+    `values` are `conditions_of` each clip, `right (n,) bool` says which ones were named right.
+    Conditions that no clip has are left out.
     """
     conditions: Conditions = {}
     for name, edges in EDGES.items():
         column = np.array([float(value.get(name, "nan")) for value in values])
         conditions[name] = [
-            bin_of(f"{low:g} to {high:g}", right[(column >= low) & (column < high)])
+            _bin(f"{low:g} to {high:g}", right[(column >= low) & (column < high)])
             for low, high in itertools.pairwise(edges)
         ]
     for name in CATEGORIES:
         column = np.array([value.get(name, "") for value in values])
-        conditions[name] = [bin_of(str(k), right[column == k]) for k in sorted(set(column) - {""})]
+        conditions[name] = [_bin(str(k), right[column == k]) for k in sorted(set(column) - {""})]
+    if kinds:
+        named = np.array([is_of(value, kinds) for value in values])
+        conditions["kinds"] = [_bin("named", right[named]), _bin("the rest", right[~named])]
     shown = {name: [b for b in bins if b["clips"]] for name, bins in conditions.items()}
     return {name: bins for name, bins in shown.items() if bins}
 
@@ -57,7 +65,7 @@ def conditions_of(window: Window, sequence: FaceSequence) -> dict[str, str]:
     return values
 
 
-def bin_of(label: str, right: np.ndarray) -> dict[str, Any]:
+def _bin(label: str, right: np.ndarray) -> dict[str, Any]:
     """How many clips, and the share that was named right; NaN of none."""
     accuracy = float(right.mean()) if right.size else float("nan")
     return {"range": label, "clips": int(right.size), "accuracy": accuracy}

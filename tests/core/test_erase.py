@@ -66,6 +66,9 @@ def test_names_of_others_are_not_taken_for_ones_own(tmp_path, capsys):
         write_info(study / session / SESSION_FILE, SessionInfo(subject, Consent("not needed")))
         (cache / f"{session}_64x64.npz").write_bytes(b"y")
     (study / "s2/session-notes.txt").write_text("of p02")
+    (study / "dataset.yaml").write_text("name: study\n")
+    (study / "dataset/recording").mkdir(parents=True)
+    write_info(study / "dataset" / SESSION_FILE, SessionInfo("p01", Consent("not needed")))
     (tmp_path / "other").mkdir()
     moved = tmp_path / "other/s3_moved"
     (study / "s1").rename(moved)
@@ -74,6 +77,7 @@ def test_names_of_others_are_not_taken_for_ones_own(tmp_path, capsys):
     left = {f"study/{s}/{SESSION_FILE}" for s in ("s1_b", "s2")}
     assert everything(tmp_path) == left | {
         "study/s2/session-notes.txt",
+        "study/dataset.yaml",
         "cache/s1_b_64x64.npz",
         "cache/s2_64x64.npz",
     }

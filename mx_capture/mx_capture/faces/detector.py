@@ -12,6 +12,7 @@ import numpy as np
 from mx_capture.config import Config, setting
 from mx_capture.errors import MxError
 from mx_capture.faces.follower import Follower
+from mx_capture.layout import MAX_FACES
 from mx_capture.roi import Roi
 
 MODEL = Path(__file__).parent.parent / "data" / "blaze_face_short_range.tflite"
@@ -45,7 +46,7 @@ class FaceDetectorConfig(Config):
     smallest_face_px: int = setting(
         36, "Width of the smallest face that is looked for, in pixels", minimum=8
     )
-    max_faces: int = setting(8, "Faces kept in an image, best first", minimum=1, maximum=15)
+    max_faces: int = setting(8, "Faces kept in an image, best first", minimum=1, maximum=MAX_FACES)
     refresh_images: int = setting(
         15,
         "Images after which a face that is followed is looked for anew; 1 looks in every image",

@@ -84,8 +84,8 @@ def _find(wanted: Callable[[SessionInfo], bool], names: list[str], folders: list
     mentioned = re.compile(rf"\b({words})\b".encode()) if words else None
     foreign = {path.resolve() for path in others if not _holds_more(path)}
     for file in _files_outside(folders, [*traces.sessions, *traces.derived]):
-        owners = () if foreign & set(file.resolve().parents) else _owners(file.name, theirs | kept)
-        if any(name in theirs and name not in kept for name in owners):
+        elsewhere = not foreign & set(file.resolve().parents)
+        if elsewhere and _owner(file.name, theirs | kept) in theirs - kept:
             traces.derived.append(file)
         elif mentioned and file.suffix in _TEXT and _mentions(file, mentioned):
             traces.mentions.append(file)
@@ -97,13 +97,16 @@ def _names(sessions: Iterable[Path]) -> set[str]:
     return {name for path in sessions for name in (path.name, path.resolve().name)}
 
 
-def _owners(file: str, sessions: set[str]) -> list[str]:
-    """The longest name of a session that `file` is named after, if any.
+def _owner(file: str, sessions: set[str]) -> str:
+    """The longest name of a session that `file` is named after; empty if there is none.
 
     "s1" made "s1.h5" and "s1_64x64.npz", but not "s10.h5", nor "s1_b.npz" if there is an "s1_b".
+    What describes sessions and data sets is named after none, whatever they are called.
     """
+    if file in (SESSION_FILE, DATASET_FILE):
+        return ""
     found = [name for name in sessions if re.fullmatch(rf"{re.escape(name)}([._-].*)?", file)]
-    return sorted(found, key=len)[-1:]
+    return max(found, key=len, default="")
 
 
 def _holds_more(folder: Path) -> bool:

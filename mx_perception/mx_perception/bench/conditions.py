@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mx_capture.bench.command import bench_parser, write_json
 from mx_capture.errors import MxError
 from rich.progress import track
 
 from mx_perception.checkpoint import DEFAULT_AU
-from mx_perception.conditions import bin_of, by_condition, conditions_of
 from mx_perception.evaluation import plots
-from mx_perception.kinds import is_of, parse_kinds
+from mx_perception.kinds import parse_kinds
 from mx_perception.sequences import FaceSequence
 from mx_perception.sketched import sketched_people
 
@@ -63,19 +61,12 @@ def measure(
     checkpoint: Path, people: Sequence[FaceSequence], kinds: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Accuracy over all clips, per bin of EDGES, per category, and of `kinds` against the rest."""
-    from mx_perception.clips import clip_logits, micro_windows, outputs
+    from mx_perception.clips import evaluate_clips, micro_windows
     from mx_perception.networks.export import load_au
 
-    hops = 64
-    windows = micro_windows(people, hops)
-    guesses = [
-        clip_logits(evidence, batch).argmax(1).numpy()
-        for batch, _, evidence in outputs(load_au(checkpoint).deployed(), people, windows, hops)
-    ]
-    right = np.concatenate(guesses) == [window.label for window in windows]
-    values = [conditions_of(window, people[window.sequence]) for window in windows]
-    conditions = by_condition(values, right)
-    if kinds:
-        named = np.array([is_of(value, kinds) for value in values])
-        conditions["kinds"] = [bin_of("named", right[named]), bin_of("the rest", right[~named])]
-    return {"clips": len(right), "accuracy": float(right.mean()), "conditions": conditions}
+    network, hops = load_au(checkpoint).deployed(), 64
+    found = evaluate_clips(network, people, micro_windows(people, hops), hops, kinds)
+    return {
+        **{name: found["classification"][name] for name in ("clips", "accuracy")},
+        **{name: found[name] for name in ("accuracy_interval", "conditions")},
+    }
