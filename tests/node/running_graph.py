@@ -150,6 +150,7 @@ class RunningGraph:
             (mx.Faces, "faces", self._on_faces),
             (DiagnosticArray, "/diagnostics", self._on_diagnostics),
             (Image, "reconstruction", lambda _: None),
+            (Image, "overlay", lambda _: None),
         ):
             self._listen(message_type, topic, callback)
         self._executor = SingleThreadedExecutor()
